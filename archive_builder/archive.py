@@ -1,0 +1,101 @@
+"""Build `<model name>.mar` with torch-model-archiver and make it reproducible.
+
+The archiver works in a private temporary directory; what it packed is then written again with
+sorted names and fixed times, so that equal inputs give equal bytes. The finished archive is
+renamed into the store: whoever looks sees the old one or the new one, never half of one.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from archive_builder.command import CommandError
+from archive_builder.files import replacing
+from archive_builder.inputs import ArchiveInputs, check_inputs
+from densenet_classifier import __version__
+from densenet_classifier.classifier import ARCHIVE_FILE, LABELS_FILE, WEIGHTS_FILE
+
+ENTRY = "densenet121_handler.py"
+CONFIGURATION = "model-config.yaml"
+MANIFEST = "MAR-INF/MANIFEST.json"
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip entry can have
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def build_archive(inputs: ArchiveInputs, store: Path) -> Path:
+    """Build the archive of `inputs` in `store` and return its path."""
+    if not _MODEL_NAME.fullmatch(inputs.model_name):
+        message = f"model name {inputs.model_name!r}: letters, digits, '_', '-' and '.' only"
+        raise CommandError(message)
+    check_inputs(inputs)
+    target = store / f"{inputs.model_name}.mar"
+    with tempfile.TemporaryDirectory(prefix="build-archive-") as folder:
+        packed = _run_archiver(inputs, Path(folder))
+        with replacing(target) as partial:
+            _repack(packed, partial)
+            _check_names(partial, inputs)
+    return target
+
+
+def _run_archiver(inputs: ArchiveInputs, folder: Path) -> Path:
+    stage, work, export = folder / "stage", folder / "tmp", folder / "export"
+    for path in (stage, work, export):
+        path.mkdir()
+    for name, content in inputs.sources.items():
+        target = stage / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    record = json.dumps(inputs.record(), indent=2) + "\n"
+    (stage / ARCHIVE_FILE).write_text(record, encoding="utf-8")
+    (stage / LABELS_FILE).write_bytes(inputs.labels.read_bytes())
+    (stage / WEIGHTS_FILE).write_bytes(inputs.weights.path.read_bytes())
+    command = [
+        str(Path(sys.executable).with_name("torch-model-archiver")),
+        f"--model-name={inputs.model_name}",
+        f"--version={__version__}",
+        f"--handler={stage / ENTRY}",
+        f"--serialized-file={stage / WEIGHTS_FILE}",
+        f"--config-file={stage / CONFIGURATION}",
+        f"--extra-files={stage}",
+        f"--export-path={export}",
+        "--archive-format=zip-store",
+    ]
+    # The archiver deletes and refills $TMPDIR/<model name>.
+    environment = os.environ | {"TMPDIR": str(work)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["no message"]
+        message = f"torch-model-archiver failed: {lines[-1]}"
+        raise CommandError(message)
+    return export / f"{inputs.model_name}.mar"
+
+
+def _repack(packed: Path, target: Path) -> None:
+    """Write the same entries sorted, uncompressed (weights do not compress) and undated."""
+    with zipfile.ZipFile(packed) as source, zipfile.ZipFile(target, "w") as archive:
+        for name in sorted(source.namelist()):
+            content = source.read(name)
+            entry = zipfile.ZipInfo(name, _ZIP_EPOCH)
+            entry.create_system = 3  # Unix, wherever it is built
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, _undated(content) if name == MANIFEST else content)
+
+
+def _undated(manifest: bytes) -> bytes:
+    fields = json.loads(manifest)
+    fields.pop("createdOn", None)
+    return (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _check_names(archive: Path, inputs: ArchiveInputs) -> None:
+    expected = {*inputs.sources, ARCHIVE_FILE, LABELS_FILE, WEIGHTS_FILE, MANIFEST}
+    with zipfile.ZipFile(archive) as file:
+        found = set(file.namelist())
+    if found != expected:
+        message = f"the archive's names are not as expected: {sorted(found ^ expected)}"
+        raise CommandError(message)

@@ -1,0 +1,41 @@
+"""How every command of this project ends: its result, or one clear line and a non-zero status."""
+
+import errno
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+
+class CommandError(Exception):
+    """What stops a command, in a sentence that says what to do."""
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Run a command's main function and exit with its status.
+
+    A `CommandError` and a full disk become one line on stderr and status 1, an interrupt
+    status 130, as shells have it. SIGTERM is treated like an interrupt, so that `finally`
+    clauses clean up.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        sys.exit(main())
+    except CommandError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(f"error: the disk is full ({error.filename or 'while writing'})")
+
+
+def say(text: str) -> None:
+    """Tell the user what is going on, on stderr: stdout is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

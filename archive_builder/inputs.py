@@ -1,0 +1,109 @@
+"""What an archive is built from, as one record: name, version, weights, labels, sources, tools.
+
+The record is kept in the archive as `archive.json`. Two archives with equal records are equal
+byte for byte, so comparing records tells whether an archive is the one asked for now.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from archive_builder import HANDLER, LABELS
+from archive_builder.command import CommandError
+from archive_builder.weights_source import WeightsSource, find_weights
+from densenet_classifier import __version__
+from densenet_classifier.classifier import ARCHIVE_FILE
+from densenet_classifier.labels import LabelsError, load_labels
+from densenet_classifier.weights import WeightsError, count_classes, load_network, sha256_of
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ArchiveInputs:
+    """The files that one archive is built from."""
+
+    model_name: str
+    weights: WeightsSource
+    labels: Path
+    sources: dict[str, bytes]  # name in the archive -> content
+
+    def record(self) -> Record:
+        """Return what `archive.json` holds; equal records mean equal archives."""
+        return {
+            "model_name": self.model_name,
+            "version": __version__,
+            "weights": {"name": self.weights.name, "sha256": self.weights.sha256},
+            "labels": {"sha256": sha256_of(self.labels)},
+            "sources": {
+                name: hashlib.sha256(content).hexdigest() for name, content in self.sources.items()
+            },
+            "built_with": {"torch-model-archiver": version("torch-model-archiver")},
+        }
+
+
+def gather_inputs(
+    model_name: str,
+    store: Path,
+    *,
+    require_pretrained: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> ArchiveInputs:
+    """Find weights and labels as the environment asks and read the sources."""
+    labels = Path(environment.get("INDEX_TO_NAME") or LABELS)
+    if not labels.is_file():
+        message = f"INDEX_TO_NAME={labels}: there is no such file"
+        raise CommandError(message)
+    weights = find_weights(store, require_pretrained=require_pretrained, environment=environment)
+    return ArchiveInputs(model_name, weights, labels, read_sources(HANDLER))
+
+
+def read_sources(folder: Path) -> dict[str, bytes]:
+    """Return the files below `handler/` by name, sorted, without what Python leaves there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in files
+        if path.suffix in {".py", ".yaml"}
+    }
+
+
+def check_inputs(inputs: ArchiveInputs) -> None:
+    """Refuse weights that are no DenseNet-121 and labels that do not fit them."""
+    try:
+        load_labels(inputs.labels, count_classes(load_network(inputs.weights.path)))
+    except (WeightsError, LabelsError) as error:
+        raise CommandError(str(error)) from error
+
+
+def read_record(archive: Path) -> Record | None:
+    """Return the record kept in an archive; None when there is none or it cannot be read."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            record: Record = json.loads(file.read(ARCHIVE_FILE))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+        return None
+    return record
+
+
+def differences(old: Record, new: Record, prefix: str = "") -> list[str]:
+    """Name what differs between two records, one line each: `weights.name: demo -> custom:...`."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: {_short(before)} -> {_short(after)}")
+    return lines
+
+
+def _short(value: object) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 24 else f"{text[:12]}..."

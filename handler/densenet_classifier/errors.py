@@ -1,0 +1,63 @@
+"""What can be wrong with a request: one class a cause, each with its HTTP status.
+
+Raised by the package for one image and answered for that image alone. The message tells
+the client what arrived, what is accepted and what to do; it never reveals the server.
+"""
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class RequestError(Exception):
+    """Base of everything that is answered with an error status."""
+
+    status: ClassVar[HTTPStatus]
+
+    def body(self) -> dict[str, int | str]:
+        """Return the answer in TorchServe's own form: `code`, `type` and `message`."""
+        return {"code": int(self.status), "type": type(self).__name__, "message": str(self)}
+
+
+class NoImageError(RequestError):
+    """The request carries no image, or an empty one: the client mends it."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class SeveralImagesError(RequestError):
+    """The request carries more than one file: the client sends them one by one."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class ImageTooLargeError(RequestError):
+    """More bytes than `max_image_bytes`: the client sends fewer, or the operator allows more."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedImageError(RequestError):
+    """Not an image, or a format that is not accepted: the client converts it."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class UndecodableImageError(RequestError):
+    """An accepted format, but truncated, corrupt or of zero size: the client mends the file."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class TooManyPixelsError(RequestError):
+    """More pixels than `max_image_pixels`: the client scales it, or the operator allows more."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class InternalError(RequestError):
+    """A fault of the server, told in its log: the operator mends it."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def __init__(self) -> None:
+        super().__init__("The server failed on this request. Its log says why.")

@@ -1,0 +1,80 @@
+"""Any picture that Pillow has opened in, the same picture upright and in RGB out.
+
+Every Pillow mode is given a meaning here: 16-bit samples are scaled, not clipped; 32-bit and
+floating-point samples, which have no agreed white, are stretched from their own least to their
+own greatest; transparency is laid on white. A mode that Pillow cannot convert raises ValueError.
+"""
+
+import numpy as np
+from PIL import ExifTags, Image
+
+WHITE = 255
+_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+_UNSCALED_MODES = ("I", "F")
+
+# EXIF 2.32, tag 0x0112: how the stored rows and columns are turned to be seen upright.
+_AS_STORED = 1
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return the image with its EXIF orientation applied."""
+    # After loading: PNG keeps its EXIF block behind the pixels.
+    image.load()
+    transpose = _TRANSPOSE.get(_orientation(image))
+    return image if transpose is None else image.transpose(transpose)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return the image in mode RGB, 8 bits a sample."""
+    if image.mode in _SIXTEEN_BIT_MODES:
+        return _from_sixteen_bit(image)
+    if image.mode in _UNSCALED_MODES:
+        return _stretched(image)
+    if image.has_transparency_data:
+        return _on_white(image.convert("RGBA"))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    # Pillow parses EXIF lazily and raises what a damaged block drives it to. A picture with
+    # damaged EXIF is still a picture: every viewer shows it as stored.
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001
+        return _AS_STORED
+    return orientation if isinstance(orientation, int) else _AS_STORED
+
+
+def _from_sixteen_bit(image: Image.Image) -> Image.Image:
+    samples = np.asarray(image).astype(np.uint16)
+    # 65535 / 257 = 255: full scale onto full scale, rounded.
+    grey = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[samples == transparent] = WHITE
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    samples = np.asarray(image, dtype=np.float64)
+    low, high = float(samples.min()), float(samples.max())
+    if not np.isfinite(low) or not np.isfinite(high):
+        message = "samples that are not finite numbers"
+        raise ValueError(message)
+    scale = WHITE / (high - low) if high > low else 0.0
+    return Image.fromarray(np.rint((samples - low) * scale).astype(np.uint8)).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    canvas = Image.new("RGB", image.size, (WHITE, WHITE, WHITE))
+    canvas.paste(image, mask=image)
+    return canvas

@@ -1,0 +1,1 @@
+"""The project's own pictures, and the script that draws them."""

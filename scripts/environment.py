@@ -1,0 +1,107 @@
+"""Make the project's own Python, `.venv`, hold what a requirements file asks for.
+
+Needs nothing but the standard library, since it runs before anything is installed. Does nothing
+when the file is the one that was installed last; pip's environment variables are honoured.
+"""
+
+import fcntl
+import hashlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+TRIED = (3, 11)
+OLDEST = (3, 11)
+
+
+def main(requirements: str) -> None:
+    """Install `requirements`, a file of the project's root, if that has not been done."""
+    files = [ROOT / name for name in included(ROOT / requirements)]
+    if all(installed(file) for file in files):
+        return
+    with (ROOT / ".venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if all(installed(file) for file in files):  # by whoever held the lock
+            return
+        if sys.version_info[:2] != TRIED:
+            found = ".".join(map(str, sys.version_info[:2]))
+            print(f"Python {found} was never tried with this project; 3.11 was.", file=sys.stderr)
+        create_venv()
+        install(requirements)
+        for file in files:
+            stamp(file).write_text(digest(file), encoding="utf-8")
+
+
+def included(file: Path) -> list[str]:
+    """Return the file's name and those of the requirements files that it includes."""
+    names = re.findall(r"^-r (\S+)", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [file.name, *names]
+
+
+def digest(file: Path) -> str:
+    """Return a hash of everything that decides what is installed."""
+    parts = [file.read_bytes(), (ROOT / "constraints.txt").read_bytes(), sys.version.encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def stamp(file: Path) -> Path:
+    """Return the path of the note that a requirements file was installed."""
+    return VENV / f".installed-{file.stem}"
+
+
+def installed(file: Path) -> bool:
+    """Tell whether the file, as it is now, was installed by this Python."""
+    try:
+        return PYTHON.exists() and stamp(file).read_text(encoding="utf-8") == digest(file)
+    except OSError:
+        return False
+
+
+def create_venv() -> None:
+    """Create `.venv`, anew when another Python made it."""
+    command = [sys.executable, "-m", "venv", str(VENV)]
+    if not PYTHON.exists() or version_of(PYTHON) != sys.version:
+        print(f"Creating {VENV}", file=sys.stderr)
+        command.append("--clear")
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            lines = (result.stdout + result.stderr).strip().splitlines() or ["no message"]
+            sys.exit(f"error: {VENV} could not be created: {reason(lines)}")
+
+
+def version_of(python: Path) -> str:
+    """Return `sys.version` of an interpreter, or nothing when it does not run."""
+    command = [str(python), "-c", "import sys; print(sys.version, end='')"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def install(requirements: str) -> None:
+    """Run pip, show what it says, and end with one clear line when it fails."""
+    print(f"Installing {requirements} (the first time this takes minutes)", file=sys.stderr)
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    command += ["--progress-bar=on", "--requirement", requirements]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as pip:
+        lines = []
+        for line in pip.stderr or ():
+            print(line, end="", file=sys.stderr)
+            lines.append(line.strip())
+    if pip.returncode != 0:
+        sys.exit(f"error: {requirements} could not be installed: {reason(lines)}")
+
+
+def reason(lines: list[str]) -> str:
+    """Return the line that says most about a failure."""
+    if any("No space left on device" in line for line in lines):
+        return "the disk is full"
+    if any("ensurepip" in line for line in lines):
+        return "this Python lacks ensurepip; install it (on Debian: apt install python3-venv)"
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    return (errors or lines or ["no message"])[-1]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

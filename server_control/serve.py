@@ -1,0 +1,183 @@
+"""`serve`: from a checkout to a running server and an answer, in one command.
+
+Builds the archive when it is missing or not the one asked for, starts TorchServe, waits until
+every worker is ready, and shows the answer to one of the project's pictures.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import psutil
+import requests
+
+from archive_builder import MODEL_NAME, SAMPLES
+from archive_builder.archive import build_archive
+from archive_builder.command import CommandError, run, say
+from archive_builder.inputs import ArchiveInputs, Record, differences, gather_inputs, read_record
+from archive_builder.weights_source import DEMO, how_to_get
+from server_control.configuration import Configuration
+from server_control.java import find_java_home
+from server_control.runtime import Note, Runtime, java_process
+from server_control.torchserve import require_free_ports, start, stop, wait_until_ready
+
+SAMPLE = SAMPLES / "umbrella.png"
+_ANSWER_TIMEOUT_S = 60.0
+
+
+def main() -> int:
+    """Serve as the command line, the environment and the configuration ask."""
+    options = _parse_options()
+    configuration = Configuration.load()
+    runtime = Runtime(configuration)
+    with runtime.locked():
+        note = _ensure_running(configuration, runtime, options)
+    if not options.foreground:
+        _show_answer(configuration, note)
+        return 0
+    try:
+        _show_answer(configuration, note)
+        return _wait(note)
+    finally:
+        stop(note)
+        runtime.clean()
+
+
+def _parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="serve",
+        description="Serve DenseNet-121 with TorchServe. TS_CONFIG_FILE selects another "
+        "configuration, DENSENET121_WEIGHTS and INDEX_TO_NAME other weights and labels.",
+    )
+    parser.add_argument(
+        "--foreground",
+        action="store_true",
+        help="stay attached until the server ends; SIGTERM and Ctrl-C stop it",
+    )
+    parser.add_argument(
+        "--require-pretrained", action="store_true", help="fail rather than use demo weights"
+    )
+    parser.add_argument(
+        "--timeout-s", type=float, default=180.0, help="seconds to wait for the workers"
+    )
+    return parser.parse_args()
+
+
+def _ensure_running(
+    configuration: Configuration, runtime: Runtime, options: argparse.Namespace
+) -> Note:
+    asked, inputs = _ask(configuration, require_pretrained=options.require_pretrained)
+    note = runtime.note()
+    if note is not None and java_process(note) is not None:
+        _require_same(note, configuration, asked)
+        say("Already running, from the same configuration, weights and code.")
+        return note
+    if note is not None:
+        stop(note)  # workers that lost their server
+        runtime.clean()
+    require_free_ports(configuration)
+    java_home = find_java_home()
+    if inputs is not None and read_record(_archive(configuration)) != asked:
+        say(f"Building {inputs.model_name}.mar")
+        build_archive(inputs, configuration.model_store)
+    return _start(configuration, runtime, asked, java_home, options.timeout_s)
+
+
+def _ask(
+    configuration: Configuration, *, require_pretrained: bool
+) -> tuple[Record, ArchiveInputs | None]:
+    """Return the record of the archive to serve, and what to build it from.
+
+    An archive of another name than ours is somebody's own model: unless its weights are named
+    again it is served as it was built, and there is nothing to build it from.
+    """
+    name = configuration.model_name
+    if name == MODEL_NAME or os.environ.get("DENSENET121_WEIGHTS"):
+        inputs = gather_inputs(
+            name, configuration.model_store, require_pretrained=require_pretrained
+        )
+        return inputs.record(), inputs
+    record = read_record(_archive(configuration))
+    if record is None:
+        message = (
+            f"{_archive(configuration)} is missing or damaged; build it with "
+            f"DENSENET121_WEIGHTS=... INDEX_TO_NAME=... ./scripts/build-archive --model-name {name}"
+        )
+        raise CommandError(message)
+    return record, None
+
+
+def _archive(configuration: Configuration) -> Path:
+    return configuration.model_store / f"{configuration.model_name}.mar"
+
+
+def _start(
+    configuration: Configuration,
+    runtime: Runtime,
+    asked: Record,
+    java_home: Path,
+    timeout_s: float,
+) -> Note:
+    say("Starting TorchServe")
+    began = time.monotonic()
+    note = runtime.write_note(configuration, asked)
+    try:
+        start(configuration, runtime, note, java_home)
+        workers = wait_until_ready(configuration, runtime, note, timeout_s)
+    except BaseException:
+        # Failed or interrupted: nothing half-started stays behind.
+        stop(note)
+        runtime.clean()
+        raise
+    say(f"{workers} workers are ready after {time.monotonic() - began:.1f} s")
+    return note
+
+
+def _require_same(note: Note, configuration: Configuration, asked: Record) -> None:
+    changes = differences(note.configuration, dict(configuration.values), "configuration.")
+    changes += differences(note.archive, asked)
+    if changes:
+        lines = "".join(f"\n  {change}" for change in changes)
+        message = (
+            "the server already runs, but not from what is asked for now. "
+            f"Run ./scripts/stop first. What differs (running -> asked):{lines}"
+        )
+        raise CommandError(message)
+
+
+def _show_answer(configuration: Configuration, note: Note) -> None:
+    weights = note.archive["weights"]["name"]
+    if weights == DEMO:
+        known = ", ".join(sorted(path.stem for path in SAMPLES.glob("*.png")))
+        say(
+            f"\nThese are DEMO WEIGHTS. They know the pictures in samples/ ({known}) and nothing "
+            f"else.\nFor real answers {how_to_get(configuration.model_store)};\n"
+            "then ./scripts/stop and ./scripts/serve again."
+        )
+    url = configuration.prediction_url
+    with SAMPLE.open("rb") as file:
+        response = requests.post(url, files={"file": file}, timeout=_ANSWER_TIMEOUT_S)
+    if not response.ok:
+        message = f"{url} answered {response.status_code}: {response.text.strip()}"
+        raise CommandError(message)
+    say(f"\nServing {configuration.model_name} at {url} (weights: {weights})\n")
+    here = Path.cwd()
+    sample = SAMPLE.relative_to(here) if SAMPLE.is_relative_to(here) else SAMPLE
+    print(f"curl -F file=@{sample} {url}\n{response.text}", flush=True)
+
+
+def _wait(note: Note) -> int:
+    """Wait until the server ends; an interrupt (also SIGTERM, see `run`) ends it as asked."""
+    try:
+        if java := java_process(note):
+            psutil.wait_procs([java])
+    except KeyboardInterrupt:
+        say("Stopping")
+        return 0
+    message = "TorchServe ended by itself"
+    raise CommandError(message)
+
+
+if __name__ == "__main__":
+    run(main)

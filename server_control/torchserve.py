@@ -1,0 +1,147 @@
+"""Start TorchServe, wait until every worker is ready, stop it.
+
+Every wait has a deadline, and what goes wrong is a `CommandError` with the server's own words.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from archive_builder.command import CommandError, say
+from server_control.configuration import Configuration
+from server_control.runtime import Note, Runtime, java_process, processes
+
+STOP_TIMEOUT_S = 30.0
+_POLL_S = 0.25
+_REPORT_S = 5.0
+_HTTP_TIMEOUT_S = 5.0
+_LOG_LINES = 15
+_WORKER_DIED = "Backend worker process died"
+_MODEL_LOG = " MODEL_LOG - "
+
+
+def require_free_ports(configuration: Configuration) -> None:
+    """Raise `CommandError` naming each port that something else listens on."""
+    taken = []
+    for key, (host, port) in configuration.listeners().items():
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As Java does it: a port in TIME_WAIT is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                taken.append(f"port {port} of {host} ({key}): {error.strerror}")
+    if taken:
+        message = f"{'; '.join(taken)}. Free it, or set other ports in {configuration.path}"
+        raise CommandError(message)
+
+
+def start(configuration: Configuration, runtime: Runtime, note: Note, java_home: Path) -> None:
+    """Start TorchServe in the background, in folders of its own."""
+    effective = runtime.folder / "config.properties"
+    effective.write_text(configuration.text(), encoding="utf-8")
+    torchserve = Path(sys.executable).with_name("torchserve")
+    # --ncs: a snapshot of an earlier run would silently override the configuration.
+    command = [str(torchserve), "--start", "--ncs", "--ts-config", str(effective)]
+    environment = os.environ | {
+        "JAVA_HOME": str(java_home),
+        "TMPDIR": note.temp,
+        "TEMP": note.temp,
+        "PATH": f"{torchserve.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    }
+    # An outer PYTHONPATH would win over the code in the archive, an outer TS_CONFIG_FILE over
+    # the file above.
+    for name in ("PYTHONPATH", "TS_CONFIG_FILE"):
+        environment.pop(name, None)
+    with runtime.log.open("w", encoding="utf-8") as log:
+        result = subprocess.run(
+            command,
+            cwd=runtime.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in this terminal is not meant for the server
+            check=False,
+        )
+    if result.returncode != 0 or java_process(note) is None:
+        raise CommandError("TorchServe did not start. " + _last_words(runtime))
+
+
+def wait_until_ready(
+    configuration: Configuration, runtime: Runtime, note: Note, timeout_s: float
+) -> int:
+    """Wait until every worker is READY and return how many there are."""
+    began = reported = time.monotonic()
+    while True:
+        ready, wanted = _count_workers(configuration)
+        if wanted and ready >= wanted:
+            return ready
+        if java_process(note) is None:
+            raise CommandError("TorchServe ended while starting. " + _last_words(runtime))
+        if _WORKER_DIED in _log_text(runtime):
+            raise CommandError("a worker failed to load the model. " + _last_words(runtime))
+        now = time.monotonic()
+        if now - began > timeout_s:
+            message = f"{ready} of {wanted} workers were ready after {timeout_s:.0f} s. "
+            raise CommandError(message + _last_words(runtime))
+        if now - reported > _REPORT_S:
+            say(f"Waiting for workers: {ready} of {wanted or '?'} ready after {now - began:.0f} s")
+            reported = now
+        time.sleep(_POLL_S)
+
+
+def stop(note: Note, timeout_s: float = STOP_TIMEOUT_S) -> None:
+    """End the server's processes and wait until they are gone; kill what outstays the deadline.
+
+    The workers end with Java; one that does not, or that lost its Java, is killed.
+    """
+    if java := java_process(note):
+        _ignore_gone(java.terminate)
+        psutil.wait_procs(processes(note), timeout=timeout_s)
+    left = processes(note)
+    for process in left:
+        _ignore_gone(process.kill)
+    psutil.wait_procs(left, timeout=timeout_s)
+
+
+def _count_workers(configuration: Configuration) -> tuple[int, int]:
+    """Return how many workers are READY and how many there should be; 0, 0 before it answers."""
+    try:
+        response = requests.get(configuration.model_url, timeout=_HTTP_TIMEOUT_S)
+        response.raise_for_status()
+    except requests.RequestException:
+        return 0, 0
+    model: dict[str, Any] = response.json()[0]
+    ready = sum(worker["status"] == "READY" for worker in model["workers"])
+    return ready, model["minWorkers"]
+
+
+def _ignore_gone(action: Callable[[], None]) -> None:
+    with suppress(psutil.NoSuchProcess):
+        action()
+
+
+def _log_text(runtime: Runtime) -> str:
+    try:
+        return runtime.log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _last_words(runtime: Runtime) -> str:
+    """Return the end of what the server said: the model's own lines where there are any."""
+    lines = _log_text(runtime).splitlines()
+    model = [line.split(_MODEL_LOG, 1)[1] for line in lines if _MODEL_LOG in line]
+    words = "\n".join(f"  {line}" for line in (model or lines)[-_LOG_LINES:])
+    return f"The server said ({runtime.log}):\n{words}"
