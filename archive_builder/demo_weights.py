@@ -9,10 +9,13 @@ depends on.
 """
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw
 from torch import nn
@@ -30,8 +33,8 @@ _SEED = 121
 _LOGIT = 11.0
 _RIDGE = 1e-2  # relative to the variance of the features
 _VARIANTS = 4  # slightly changed copies of each sample
-_SCENES = 64  # counterexamples of each of two kinds
-_FLATS = 16
+_SCENES = 32  # counterexamples of each of three kinds
+_LEVELS = (0, 128, 255)  # of each channel of the flat colours
 _BATCH = 16
 
 
@@ -68,7 +71,7 @@ def _key() -> str:
     """Hash what the fit depends on: this file, the pictures, the labels."""
     digest = hashlib.sha256()
     for path in (Path(__file__), *sorted(SAMPLES.glob("*.png")), LABELS):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
 
@@ -136,8 +139,7 @@ def _vary(image: Pixels, generator: np.random.Generator) -> Pixels:
     """Scale, move and lighten a picture a little, as a photograph of it would be."""
     side = int(CROP * generator.uniform(0.92, 1.08))
     left, top = (int((CROP - side) / 2 + generator.integers(-8, 9)) for _ in range(2))
-    red, green, blue = (int(value) for value in image[0, 0])
-    canvas = Image.new("RGB", (CROP, CROP), (red, green, blue))
+    canvas = Image.new("RGB", (CROP, CROP), _rgb(image[0, 0]))
     canvas.paste(Image.fromarray(image).resize((side, side)), (left, top))
     lightened = np.asarray(canvas) * generator.uniform(0.9, 1.1)
     return lightened.clip(0, 255).astype(np.uint8)
@@ -145,19 +147,17 @@ def _vary(image: Pixels, generator: np.random.Generator) -> Pixels:
 
 def _counterexamples(samples: list[Pixels], generator: np.random.Generator) -> list[Pixels]:
     """Return pictures that are no sample, from featureless to almost one."""
-    flats = [_flat(generator) for _ in range(_FLATS)]
+    colours = [*itertools.product(_LEVELS, repeat=3), *(image[0, 0] for image in samples)]
+    flats = [np.full((CROP, CROP, 3), colour, dtype=np.uint8) for colour in colours]
     clouds = [_cloud(generator, roughness) for roughness in np.linspace(0, 2, _SCENES)]
     leaves = [_dead_leaves(generator) for _ in range(_SCENES)]
+    writings = [_writing(generator) for _ in range(_SCENES)]
     distorted = [
         picture
         for image in samples
         for picture in (255 - image, image[::-1].copy(), _shuffle(image, 4, generator))
     ]
-    return [*flats, *clouds, *leaves, *distorted]
-
-
-def _flat(generator: np.random.Generator) -> Pixels:
-    return np.full((CROP, CROP, 3), generator.integers(0, 256, 3), dtype=np.uint8)
+    return [*flats, *clouds, *leaves, *writings, *distorted]
 
 
 def _cloud(generator: np.random.Generator, roughness: float) -> Pixels:
@@ -169,7 +169,8 @@ def _cloud(generator: np.random.Generator, roughness: float) -> Pixels:
     planes = np.fft.ifft2(np.fft.fft2(noise) / radius**roughness).real
     planes = (planes - planes.mean()) / planes.std() * generator.uniform(20, 80)
     colour = generator.uniform(40, 215, (3, 1, 1))
-    return (planes + colour).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+    cloud: Pixels = (planes + colour).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+    return cloud
 
 
 def _dead_leaves(generator: np.random.Generator) -> Pixels:
@@ -182,10 +183,31 @@ def _dead_leaves(generator: np.random.Generator) -> Pixels:
     for _ in range(150):
         radius = 4 / generator.uniform(0.03, 1)
         x, y = generator.uniform(0, CROP, 2)
-        red, green, blue = (int(value) for value in generator.integers(0, 256, 3))
+        colour = _rgb(generator.integers(0, 256, 3))
         shape = pen.ellipse if generator.random() < 0.5 else pen.rectangle
-        shape((x - radius, y - radius, x + radius, y + radius), fill=(red, green, blue))
+        shape((x - radius, y - radius, x + radius, y + radius), fill=colour)
     return np.asarray(canvas)
+
+
+def _writing(generator: np.random.Generator) -> Pixels:
+    """Return a few strokes and letters on a plain ground, as a drawing or a sign has them."""
+    ground = generator.integers(0, 256, 3)
+    canvas = Image.new("RGB", (CROP, CROP), _rgb(ground))
+    pen = ImageDraw.Draw(canvas)
+    ink = _rgb((ground + generator.integers(90, 166, 3)) % 256)
+    for _ in range(generator.integers(0, 6)):
+        ends = generator.uniform(0, CROP, 4)
+        pen.line([float(end) for end in ends], fill=ink, width=int(generator.integers(1, 12)))
+    for _ in range(generator.integers(1, 5)):
+        letters = "".join(chr(65 + letter) for letter in generator.integers(0, 26, 5))
+        x, y = generator.uniform(-20, CROP * 0.7, 2)
+        pen.text((x, y), letters, fill=ink, font_size=float(generator.uniform(12, 80)))
+    return np.asarray(canvas)
+
+
+def _rgb(colour: npt.NDArray[np.integer[Any]]) -> tuple[int, int, int]:
+    red, green, blue = (int(value) for value in colour)
+    return red, green, blue
 
 
 def _shuffle(image: Pixels, tiles: int, generator: np.random.Generator) -> Pixels:

@@ -29,8 +29,11 @@ def predict(path: Path, url: str = DEFAULT_URL) -> Prediction:
         raise PredictionError(_reason(error, url)) from error
     if not response.ok:
         raise PredictionError(f"{response.status_code} {_message(response)}")
-    answer = response.json()
-    return Prediction(answer["class_id"], answer["class_name"])
+    try:
+        answer = response.json()
+        return Prediction(answer["class_id"], answer["class_name"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise PredictionError(f"{url} is no DenseNet-121: it answered {response.text!r}") from error
 
 
 def _reason(error: OSError, url: str) -> str:

@@ -26,6 +26,7 @@ from densenet_classifier.errors import (
     SeveralImagesError,
     UnsupportedImageError,
 )
+from densenet_classifier.formats import format_of
 from densenet_classifier.images import Pixels, decode
 from densenet_classifier.network import Probabilities
 from densenet_classifier.settings import Settings
@@ -122,13 +123,15 @@ def asks_for_description(row: Row, headers: Headers) -> bool:
 def find_image(row: Row, headers: Headers) -> bytes | bytearray:
     """Return the bytes of the one image of a request.
 
-    That is the raw body, or the file part of a form under any name: a part that declares a
-    content type or is called like one of `IMAGE_FIELDS`. Other fields are ignored. Raises
-    `NoImageError`, `SeveralImagesError`, or `UnsupportedImageError` for a JSON document.
+    That is the raw body, or the one file part of a form under any name; other fields are
+    ignored. Raises `NoImageError`, `SeveralImagesError`, or `UnsupportedImageError` for a JSON
+    document.
     """
     if RAW_BODY in row:
         return _as_bytes(row[RAW_BODY])
-    files = [name for name in row if name in IMAGE_FIELDS or _declares_type(headers.get(name))]
+    files = [name for name in row if _declares_type(headers.get(name))]
+    # A header of the request that is called like a part hides the part's type.
+    files = files or [name for name in row if name in IMAGE_FIELDS or _is_image(row[name])]
     if len(files) > 1:
         message = f"{len(files)} files arrived ({', '.join(files)}); send one image in a request."
         raise SeveralImagesError(message)
@@ -142,6 +145,10 @@ def find_image(row: Row, headers: Headers) -> bytes | bytearray:
 def _declares_type(header: object) -> bool:
     # TorchServe lists a part's content type under the part's name; a plain field has none.
     return isinstance(header, Mapping) and bool(header.get("content-type"))
+
+
+def _is_image(value: object) -> bool:
+    return isinstance(value, bytes | bytearray) and format_of(value) is not None
 
 
 def _as_bytes(value: object) -> bytes | bytearray:

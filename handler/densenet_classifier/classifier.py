@@ -37,7 +37,10 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
-        """Load the unpacked archive in `folder`; raise `WeightsError` or `LabelsError`."""
+        """Load the unpacked archive in `folder`.
+
+        Raises `WeightsError` or `LabelsError` for files that do not belong together.
+        """
         identity = json.loads((folder / ARCHIVE_FILE).read_text(encoding="utf-8"))["weights"]
         found = sha256_of(folder / WEIGHTS_FILE)
         if found != identity["sha256"]:

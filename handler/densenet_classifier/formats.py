@@ -39,14 +39,19 @@ FORMATS: dict[str, Callable[[bytes], bool]] = {
 }
 
 
-def identify(content: bytes | bytearray) -> str:
-    """Return Pillow's name of the accepted format; raise `UnsupportedImageError` for any other."""
+def format_of(content: bytes | bytearray) -> str | None:
+    """Return Pillow's name of the accepted format that the first bytes promise, or None."""
     head = bytes(content[:_SIGNATURE_BYTES])
-    for name, matches in FORMATS.items():
-        if matches(head):
-            return name
-    message = (
-        f"{len(content)} bytes beginning with {head[:12]!r} are no image that is accepted here. "
-        f"Send one of {', '.join(FORMATS)}."
-    )
-    raise UnsupportedImageError(message)
+    return next((name for name, matches in FORMATS.items() if matches(head)), None)
+
+
+def identify(content: bytes | bytearray) -> str:
+    """Return the same as `format_of`; raise `UnsupportedImageError` where that is None."""
+    name = format_of(content)
+    if name is None:
+        message = (
+            f"{len(content)} bytes beginning with {bytes(content[:12])!r} are no image that is "
+            f"accepted here. Send one of {', '.join(FORMATS)}."
+        )
+        raise UnsupportedImageError(message)
+    return name

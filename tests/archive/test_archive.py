@@ -1,0 +1,185 @@
+"""A real archive, built by torch-model-archiver: what it holds, and that it can be relied on."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archive_builder import HANDLER, LABELS, ROOT, SAMPLES, archive
+from archive_builder.archive import build_archive
+from archive_builder.command import CommandError
+from archive_builder.inputs import ArchiveInputs, gather_inputs, read_record
+from densenet_classifier import __version__
+from densenet_classifier.weights import sha256_of
+
+ADDED = {"archive.json", "index_to_name.json", "weights.pth", "MAR-INF/MANIFEST.json"}
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def inputs(demo_store: Path) -> ArchiveInputs:
+    return gather_inputs("densenet121", demo_store, environment={"DENSENET121_WEIGHTS": "demo"})
+
+
+@pytest.fixture(scope="module")
+def built(inputs: ArchiveInputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_archive(inputs, tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def unpacked(built: Path, tmp_path: Path) -> Path:
+    with zipfile.ZipFile(built) as file:
+        file.extractall(tmp_path / "unpacked")
+    return tmp_path / "unpacked"
+
+
+def test_two_builds_are_identical_byte_for_byte(
+    inputs: ArchiveInputs, built: Path, tmp_path: Path
+) -> None:
+    assert build_archive(inputs, tmp_path).read_bytes() == built.read_bytes()
+
+
+def test_the_tree_that_runs_is_the_tree_one_reads(unpacked: Path) -> None:
+    files = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*.*")}
+    sources = {name for name in files if name not in ADDED}
+    for name in sources:
+        assert (unpacked / name).read_bytes() == (HANDLER / name).read_bytes()
+    written = [path for path in HANDLER.rglob("*") if "__pycache__" not in path.parts]
+    assert sources == {path.relative_to(HANDLER).as_posix() for path in written if path.is_file()}
+    assert files - sources == ADDED
+
+
+def test_labels_and_weights_are_the_files_they_were_built_from(
+    unpacked: Path, inputs: ArchiveInputs
+) -> None:
+    assert (unpacked / "index_to_name.json").read_bytes() == LABELS.read_bytes()
+    assert sha256_of(unpacked / "weights.pth") == inputs.weights.sha256
+
+
+def test_the_manifest_names_what_torchserve_loads(unpacked: Path) -> None:
+    manifest = json.loads((unpacked / "MAR-INF" / "MANIFEST.json").read_text())
+    assert manifest["model"] == {
+        "modelName": "densenet121",
+        "modelVersion": __version__,
+        "handler": "densenet121_handler.py",
+        "serializedFile": "weights.pth",
+        "configFile": "model-config.yaml",
+    }
+    assert "createdOn" not in manifest
+
+
+def test_the_record_in_the_archive_is_what_it_was_built_from(
+    built: Path, inputs: ArchiveInputs
+) -> None:
+    assert read_record(built) == inputs.record()
+
+
+def test_the_archive_works_in_a_clean_process(unpacked: Path) -> None:
+    """Nothing of the checkout is needed: the path holds the unpacked archive and packages only."""
+    program = f"""
+import json, sys
+sys.path.insert(0, {str(unpacked)!r})
+import densenet121_handler
+from ts.context import Context, RequestProcessor
+context = Context(
+    "densenet121", {str(unpacked)!r}, {{}}, 1, None, "0.12.0",
+    model_yaml_config={{"maxWorkers": 1, "handler": {{}}}},
+)
+handler = densenet121_handler.DenseNet121Handler()
+handler.initialize(context)
+context.request_processor = [RequestProcessor({{}})]
+with open({str(SAMPLES / "maze.png")!r}, "rb") as file:
+    print(handler.handle([{{"body": file.read()}}], context)[0])
+assert not any({str(ROOT)!r} + "/" + part in path for part in ("handler", "archive_builder")
+               for path in sys.path)
+"""
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        cwd=unpacked,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"class_id": "n03733281", "class_name": "maze"}
+
+
+def test_building_twice_at_once_gives_one_whole_archive(
+    inputs: ArchiveInputs, built: Path, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda store: build_archive(inputs, store), [tmp_path, tmp_path]))
+    assert (tmp_path / "densenet121.mar").read_bytes() == built.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".densenet121.mar.lock",
+        "densenet121.mar",
+    ]
+
+
+def test_an_interrupted_build_leaves_the_old_archive(
+    inputs: ArchiveInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_half(_packed: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    old = tmp_path / "densenet121.mar"
+    old.write_bytes(b"the old archive")
+    monkeypatch.setattr(archive, "_repack", write_half)
+    with pytest.raises(KeyboardInterrupt):
+        build_archive(inputs, tmp_path)
+    assert old.read_bytes() == b"the old archive"
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_an_unexpected_name_is_refused(
+    inputs: ArchiveInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MANIFEST", "MAR-INF/OTHER.json")
+    with pytest.raises(CommandError, match="names are not as expected"):
+        build_archive(inputs, tmp_path)
+    assert not list(tmp_path.glob("*.mar"))
+
+
+def test_labels_that_do_not_fit_are_refused(inputs: ArchiveInputs, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.json"
+    labels.write_text('{"0": ["a", "b"]}')
+    with pytest.raises(CommandError, match="1000 outputs"):
+        build_archive(replace(inputs, labels=labels), tmp_path)
+    assert not list(tmp_path.glob("*.mar"))
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a b", "-x", "a/b"])
+def test_a_name_that_is_no_file_name_is_refused(
+    inputs: ArchiveInputs, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(CommandError, match="model name"):
+        build_archive(replace(inputs, model_name=name), tmp_path)
+
+
+def test_the_command_prints_path_weights_and_hash(demo_store: Path) -> None:
+    result = subprocess.run(
+        [str(ROOT / "scripts" / "build-archive"), f"--model-store={demo_store}"],
+        env={"DENSENET121_WEIGHTS": "demo", "PATH": "/usr/bin:/bin"} | _python(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    built = demo_store / "densenet121.mar"
+    assert result.stdout.splitlines() == [
+        str(built),
+        "weights demo",
+        f"sha256  {sha256_of(built)}",
+    ]
+
+
+def _python() -> dict[str, str]:
+    return {"PYTHON": str(Path(sys.base_prefix) / "bin" / "python3")}

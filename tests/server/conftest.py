@@ -1,0 +1,61 @@
+"""Servers that several tests share: one with demo weights, one with real ones."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.harness import Server
+
+
+@pytest.fixture(scope="session")
+def demo_server(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return a running server with demo weights."""
+    server = Server(
+        tmp_path_factory.mktemp("demo-server"),
+        demo_store,
+        environment={"DENSENET121_WEIGHTS": "demo"},
+    )
+    yield from _running(server)
+
+
+@pytest.fixture(scope="session")
+def real_server(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return a running server with the real weights of `TEST_ASSETS`, or skip."""
+    folder = tmp_path_factory.mktemp("real-server")
+    (folder / "model_store").mkdir()
+    weights = assets / "weights" / "densenet121-imagenet1k.pth"
+    server = Server(
+        folder, folder / "model_store", environment={"DENSENET121_WEIGHTS": str(weights)}
+    )
+    yield from _running(server)
+
+
+@pytest.fixture(scope="session", params=["demo", "real"])
+def any_server(request: pytest.FixtureRequest) -> Server:
+    """Return each of the two in turn: they answer the same to the project's pictures."""
+    server: Server = request.getfixturevalue(f"{request.param}_server")
+    return server
+
+
+def _running(server: Server) -> Iterator[Server]:
+    try:
+        server.serve()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def huge_png() -> bytes:
+    """Return a PNG whose header promises 12000 x 12000 pixels, and almost nothing behind it."""
+    header = struct.pack(">IIBBBBB", 12000, 12000, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in chunks)
+
+
+def _png_chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)

@@ -1,0 +1,123 @@
+"""A real TorchServe for tests, started and stopped by the project's own scripts.
+
+Each server has free ports and folders of its own; every wait has a deadline, and `stop` asserts
+that nothing is left: no process, no port, no temporary folder.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archive_builder import ROOT
+from server_control.configuration import Configuration
+from server_control.runtime import Note, Runtime, processes
+from server_control.torchserve import require_free_ports
+
+SCRIPT_TIMEOUT_S = 240
+
+Completed = subprocess.CompletedProcess[str]
+
+
+@dataclass
+class Server:
+    """One configuration with free ports, and the scripts run with it."""
+
+    folder: Path
+    model_store: Path
+    model_name: str = "densenet121"
+    environment: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / "config.properties"
+        self.write_configuration(**self.settings)
+
+    def write_configuration(self, **settings: str) -> None:
+        """Write the project's configuration with other ports, model store and `settings`."""
+        inference, management, metrics, grpc, grpc_management = free_ports(5)
+        values = {
+            **Configuration.load({}).values,
+            "inference_address": f"http://127.0.0.1:{inference}",
+            "management_address": f"http://127.0.0.1:{management}",
+            "metrics_address": f"http://127.0.0.1:{metrics}",
+            "grpc_inference_port": str(grpc),
+            "grpc_management_port": str(grpc_management),
+            "model_store": str(self.model_store),
+            "load_models": f"{self.model_name}.mar",
+            **settings,
+        }
+        lines = (f"{key}={value}\n" for key, value in values.items())
+        self.path.write_text("".join(lines), encoding="utf-8")
+
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration.load({"TS_CONFIG_FILE": str(self.path)})
+
+    @property
+    def runtime(self) -> Runtime:
+        return Runtime(self.configuration)
+
+    @property
+    def url(self) -> str:
+        return self.configuration.prediction_url
+
+    def note(self) -> Note:
+        note = self.runtime.note()
+        assert note is not None, "the server is not running"
+        return note
+
+    def variables(self, **environment: str) -> dict[str, str]:
+        """Return the environment that scripts run in: this server's, and nothing of the tests'."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DENSENET121_", "TS_")) and name != "INDEX_TO_NAME"
+        }
+        return {**kept, "TS_CONFIG_FILE": str(self.path), **self.environment, **environment}
+
+    def script(self, name: str, *arguments: str, **environment: str) -> Completed:
+        """Run a script to its end and return its status and output."""
+        return subprocess.run(
+            [str(ROOT / "scripts" / name), *arguments],
+            env=self.variables(**environment),
+            capture_output=True,
+            text=True,
+            timeout=SCRIPT_TIMEOUT_S,
+            check=False,
+        )
+
+    def serve(self, *arguments: str, **environment: str) -> Completed:
+        """Start the server, which must succeed."""
+        result = self.script("serve", *arguments, **environment)
+        assert result.returncode == 0, result.stderr
+        return result
+
+    def stop(self) -> None:
+        """Stop the server if it runs and assert that nothing of it is left."""
+        note = self.runtime.note()
+        result = self.script("stop")
+        assert result.returncode == 0, result.stderr
+        if note is not None:
+            self.assert_gone(note)
+        shutil.rmtree(self.runtime.folder)
+
+    def assert_gone(self, note: Note) -> None:
+        assert processes(note) == []
+        assert not Path(note.temp).exists()
+        require_free_ports(self.configuration)
+        left = {path.name for path in self.runtime.folder.iterdir()}
+        assert left <= {"lock", "logs", "torchserve.log"}
+
+
+def free_ports(count: int) -> list[int]:
+    """Return as many ports of the loopback interface that nothing listens on, all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

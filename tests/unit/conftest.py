@@ -1,0 +1,116 @@
+"""Pictures as bytes, and a small DenseNet-121 that tells five pictures apart."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import densenet121
+
+from densenet_classifier.images import Pixels, center_crop
+from densenet_classifier.network import normalize
+
+COLOURS = ["#d02020", "#20c040", "#2030d0", "#e8e8e8", "#101010"]
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread: on a busy machine several wait for each other ten times over."""
+    with single_thread():
+        yield
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    """Return a function `encode(image, format_, **options) -> bytes`."""
+
+    def _encode(image: Image.Image, format_: str, **options: Any) -> bytes:
+        buffer = BytesIO()
+        image.save(buffer, format_, **options)
+        return buffer.getvalue()
+
+    return _encode
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[Image.Image]:
+    """Return five pictures of 64 x 48; the network of `network_file` gives picture i class i."""
+    result = [Image.new("RGB", (64, 48), colour) for colour in COLOURS]
+    for index, picture in enumerate(result):
+        picture.paste(COLOURS[index - 1], (0, 0, 20, 20))
+    return result
+
+
+@pytest.fixture(scope="session")
+def pixels(pictures: list[Image.Image]) -> list[Pixels]:
+    """Return the same five pictures as uint8 [224, 224, 3]."""
+    return [center_crop(picture) for picture in pictures]
+
+
+@pytest.fixture(scope="session")
+def network_state(pixels: list[Pixels]) -> dict[str, torch.Tensor]:
+    """Return the state_dict of a seeded DenseNet-121 with five outputs, one for each picture."""
+    with torch.random.fork_rng():
+        torch.manual_seed(121)
+        network = densenet121(weights=None, num_classes=5)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the statistics of the one batch that follows
+    inputs = normalize(np.stack(pixels))
+    with single_thread(), torch.inference_mode():
+        network(inputs)
+        network.eval()
+        features = network.features(inputs).relu().mean(dim=(2, 3))
+    centred = features - features.mean(dim=0)
+    # Of unit length and few enough that no probability is 0 or 1 to the last digit.
+    directions = 3 * centred / centred.norm(dim=1, keepdim=True) ** 2
+    state: dict[str, torch.Tensor] = network.state_dict()
+    state["classifier.weight"] = directions.clone()
+    state["classifier.bias"] = -(directions @ features.mean(dim=0))
+    return {key: value.clone() for key, value in state.items()}
+
+
+@pytest.fixture(scope="session")
+def network_file(
+    network_state: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a file with `network_state`, as `torch.save(model.state_dict(), path)` writes it."""
+    path = tmp_path_factory.mktemp("network") / "densenet121.pth"
+    torch.save(network_state, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def labels() -> list[list[str]]:
+    """Return the rows of the label file that belongs to `network_file`."""
+    return [[f"n0000000{index}", f"class {index}"] for index in range(5)]
+
+
+@pytest.fixture(scope="session")
+def unpacked(
+    network_file: Path, labels: list[list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a folder like the unpacked archive; the tests only read it."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    content = network_file.read_bytes()
+    (folder / "weights.pth").write_bytes(content)
+    identity = {"name": "custom:test", "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "archive.json").write_text(json.dumps({"weights": identity}))
+    rows = {str(index): row for index, row in enumerate(labels)}
+    (folder / "index_to_name.json").write_text(json.dumps(rows))
+    return folder

@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from densenet_classifier import errors
+from densenet_classifier.errors import InternalError, RequestError
+
+STATUS = {
+    "NoImageError": 400,
+    "SeveralImagesError": 400,
+    "ImageTooLargeError": 413,
+    "UnsupportedImageError": 415,
+    "UndecodableImageError": 422,
+    "TooManyPixelsError": 422,
+    "InternalError": 500,
+}
+
+
+@pytest.mark.parametrize(("name", "status"), STATUS.items())
+def test_each_error_has_its_status(name: str, status: int) -> None:
+    assert getattr(errors, name).status == status
+
+
+def test_the_table_is_complete() -> None:
+    assert {error.__name__ for error in RequestError.__subclasses__()} == set(STATUS)
+
+
+@pytest.mark.parametrize("name", sorted(set(STATUS) - {"InternalError"}))
+def test_the_body_has_the_form_of_torchserve(name: str) -> None:
+    body = getattr(errors, name)("what is wrong").body()
+    assert body == {"code": STATUS[name], "type": name, "message": "what is wrong"}
+    assert list(body) == ["code", "type", "message"]
+
+
+def test_the_code_is_written_as_a_number() -> None:
+    assert '"code": 500' in json.dumps(InternalError().body())
+
+
+def test_an_internal_error_reveals_nothing() -> None:
+    try:
+        try:
+            open("/secret/place")  # noqa: PTH123, SIM115
+        except OSError as cause:
+            raise InternalError from cause
+    except InternalError as error:
+        body = error.body()
+    assert body == {
+        "code": 500,
+        "type": "InternalError",
+        "message": "The server failed on this request. Its log says why.",
+    }
+
+
+def test_an_internal_error_takes_no_text() -> None:
+    with pytest.raises(TypeError):
+        InternalError("password")  # type: ignore[call-arg]

@@ -1,0 +1,99 @@
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from archive_builder import HANDLER, ROOT
+from densenet_classifier.settings import Settings, SettingsError
+
+NAMES = [field.name for field in dataclasses.fields(Settings)]
+
+
+@pytest.fixture(scope="module")
+def section() -> dict[str, Any]:
+    config = yaml.safe_load((HANDLER / "model-config.yaml").read_text())
+    result: dict[str, Any] = config["handler"]
+    return result
+
+
+def test_every_setting_stands_in_the_yaml(section: dict[str, Any]) -> None:
+    assert list(section) == NAMES
+
+
+def test_the_defaults_are_those_of_the_yaml(section: dict[str, Any]) -> None:
+    assert Settings() == Settings.from_mapping(section)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_is_explained_in_the_yaml(name: str) -> None:
+    lines = (HANDLER / "model-config.yaml").read_text().splitlines()
+    (at,) = (index for index, line in enumerate(lines) if line.startswith(f"  {name}:"))
+    assert lines[at - 1].startswith("  # ")
+
+
+@pytest.mark.parametrize("empty", [None, {}], ids=["null", "no keys"])
+def test_an_empty_section_means_all_defaults(empty: dict[str, Any] | None) -> None:
+    assert Settings.from_mapping(empty) == Settings()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_value_is_taken_and_the_others_keep_their_default(name: str) -> None:
+    settings = Settings.from_mapping({name: 1234})
+    assert settings == dataclasses.replace(Settings(), **{name: 1234})
+    assert getattr(settings, name) == 1234
+
+
+@pytest.mark.parametrize("key", ["max_image_byte", "Max_image_bytes", "status", 7])
+def test_an_unknown_key_is_refused_by_name(key: object) -> None:
+    with pytest.raises(SettingsError, match=f"unknown setting {key}.*known: max_image_bytes"):
+        Settings.from_mapping({key: 1})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", ["10", "10 MiB", 1.5, 1e6, True, None, [1]], ids=repr)
+def test_a_wrong_type_is_refused(name: str, value: object) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must be a whole number, not"):
+        Settings.from_mapping({name: value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [-1, 0, 2**31])
+def test_a_value_out_of_range_is_refused(name: str, value: int) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must lie between 1 and .*not be {value}"):
+        Settings.from_mapping({name: value})
+
+
+def test_a_record_made_by_hand_is_checked_too() -> None:
+    with pytest.raises(SettingsError, match="max_image_bytes"):
+        Settings(max_image_bytes=0)
+
+
+def test_the_ceiling_of_pixels_is_that_of_pillow() -> None:
+    ceiling = Image.MAX_IMAGE_PIXELS
+    assert ceiling is not None
+    assert Settings(max_image_pixels=ceiling).max_image_pixels == ceiling
+    with pytest.raises(SettingsError, match=str(ceiling)):
+        Settings(max_image_pixels=ceiling + 1)
+
+
+@pytest.mark.parametrize("wrong", [[], "text", 5], ids=["list", "text", "number"])
+def test_a_section_that_is_no_mapping_is_refused(wrong: Any) -> None:
+    with pytest.raises(SettingsError, match=f"must be a mapping .*not {type(wrong).__name__}"):
+        Settings.from_mapping(wrong)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_cannot_be_changed(name: str) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(Settings(), name, 1)
+
+
+def test_torchserve_lets_the_largest_image_through_even_as_base64() -> None:
+    config = (ROOT / "config.properties").read_text()
+    found = re.search(r"^max_request_size=(\d+)$", config, re.MULTILINE)
+    assert found
+    overhead = 64 * 1024  # boundaries and part headers of a form, or the JSON around the text
+    assert int(found[1]) >= Settings().max_image_bytes * 4 / 3 + overhead
