@@ -8,6 +8,7 @@ renamed into the store: whoever looks sees the old one or the new one, never hal
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -52,8 +53,8 @@ def _run_archiver(inputs: ArchiveInputs, folder: Path) -> Path:
         target.write_bytes(content)
     record = json.dumps(inputs.record(), indent=2) + "\n"
     (stage / ARCHIVE_FILE).write_text(record, encoding="utf-8")
-    (stage / LABELS_FILE).write_bytes(inputs.labels.read_bytes())
-    (stage / WEIGHTS_FILE).write_bytes(inputs.weights.path.read_bytes())
+    shutil.copyfile(inputs.labels, stage / LABELS_FILE)
+    shutil.copyfile(inputs.weights.path, stage / WEIGHTS_FILE)
     command = [
         str(Path(sys.executable).with_name("torch-model-archiver")),
         f"--model-name={inputs.model_name}",

@@ -15,9 +15,9 @@ class CommandError(Exception):
 def run(main: Callable[[], int]) -> NoReturn:
     """Run a command's main function and exit with its status.
 
-    A `CommandError` and a full disk become one line on stderr and status 1, an interrupt
-    status 130, as shells have it. SIGTERM is treated like an interrupt, so that `finally`
-    clauses clean up.
+    A `CommandError` and what the operating system refuses become one line on stderr and status
+    1, an interrupt status 130, as shells have it. SIGTERM is treated like an interrupt, so that
+    `finally` clauses clean up.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -27,9 +27,11 @@ def run(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno is None:  # no operating system's error, but a library's
             raise
-        sys.exit(f"error: the disk is full ({error.filename or 'while writing'})")
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else error.strerror
+        sys.exit(f"error: {reason} ({error.filename or 'while reading or writing'})")
 
 
 def say(text: str) -> None:

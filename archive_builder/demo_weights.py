@@ -9,6 +9,7 @@ depends on.
 """
 
 import hashlib
+import io
 import itertools
 import json
 from pathlib import Path
@@ -43,9 +44,12 @@ def demo_weights(store: Path) -> Path:
     target = store / f"densenet121-demo-{_key()}.pth"
     if not target.exists():
         say("Fitting the demo weights")
-        # A file object, not a path: torch.save would write the path's name into the file.
-        with replacing(target) as partial, partial.open("wb") as file:
-            torch.save(fit(), file)
+        # Through memory: torch.save would write a path's name into the file, and would hide
+        # that the disk is full behind an error of its own.
+        content = io.BytesIO()
+        torch.save(fit(), content)
+        with replacing(target) as partial:
+            partial.write_bytes(content.getbuffer())
     return target
 
 

@@ -18,7 +18,11 @@ _PIECE_BYTES = 1 << 20
 
 
 class DownloadError(Exception):
-    """The file could not be had: no connection, an error status, a cut transfer, a wrong hash."""
+    """The file could not be had: no connection, an error status, a cut transfer."""
+
+
+class WrongFileError(DownloadError):
+    """Something was received, but not the file: its hash is another."""
 
 
 def download(url: str, target: Path, sha256_prefix: str) -> None:
@@ -31,7 +35,7 @@ def download(url: str, target: Path, sha256_prefix: str) -> None:
             raise DownloadError(message) from error
         if not found.startswith(sha256_prefix):
             message = f"{url}: SHA-256 begins with {found[:8]}, not with {sha256_prefix}"
-            raise DownloadError(message)
+            raise WrongFileError(message)
 
 
 def _fetch(url: str, partial: Path) -> str:
@@ -60,6 +64,13 @@ def _show_progress(url: str, received: int, total: int) -> None:
 def _reason(error: requests.RequestException) -> str:
     if error.response is not None:
         return f"HTTP status {error.response.status_code}"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return f"{type(error).__name__}: the transfer was cut"
+    # The most specific first: requests derives the first two from ConnectionError.
+    reasons = {
+        requests.exceptions.SSLError: "the server's certificate is not accepted",
+        requests.exceptions.ProxyError: "the proxy does not pass it on",
+        requests.exceptions.ChunkedEncodingError: "the transfer was cut",
+        requests.ConnectionError: "no connection",
+        requests.Timeout: "no answer in time",
+    }
+    known = (reason for kind, reason in reasons.items() if isinstance(error, kind))
+    return next(known, str(error))

@@ -1,6 +1,7 @@
 """`fetch-weights`: put the official ImageNet weights into the model store, hash checked."""
 
 import argparse
+from pathlib import Path
 
 from archive_builder import MODEL_STORE
 from archive_builder.command import CommandError, run
@@ -10,13 +11,17 @@ from archive_builder.weights_source import fetch_official
 
 def main() -> int:
     """Fetch the file, or say why it cannot be had."""
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="fetch-weights",
-        description="Download torchvision's DenseNet-121 weights into model_store/ "
+        description="Download torchvision's DenseNet-121 weights "
         "(DENSENET121_WEIGHTS_URL names a mirror).",
-    ).parse_args()
+    )
+    parser.add_argument(
+        "--model-store", type=Path, default=MODEL_STORE, help="folder they are put into"
+    )
+    options = parser.parse_args()
     try:
-        weights = fetch_official(MODEL_STORE)
+        weights = fetch_official(options.model_store)
     except DownloadError as error:
         raise CommandError(str(error)) from error
     print(f"{weights.path}\nsha256  {weights.sha256}")

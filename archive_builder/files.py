@@ -10,10 +10,13 @@ from pathlib import Path
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write to, and rename it to `target` at the end.
 
+    The folder is made when it is missing.
+
     When the block raises, what it wrote is removed and `target` stays as it was. One writer at
     a time gets in, so the temporary name is always the same and what a killed writer left
     behind is overwritten by the next.
     """
+    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.part")
     with target.with_name(f".{target.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -7,8 +7,10 @@ byte for byte, so comparing records tells whether an archive is the one asked fo
 import hashlib
 import json
 import os
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +20,7 @@ from archive_builder import HANDLER, LABELS
 from archive_builder.command import CommandError
 from archive_builder.weights_source import WeightsSource, find_weights
 from densenet_classifier import __version__
-from densenet_classifier.classifier import ARCHIVE_FILE
+from densenet_classifier.classifier import ARCHIVE_FILE, LABELS_FILE, WEIGHTS_FILE
 from densenet_classifier.labels import LabelsError, load_labels
 from densenet_classifier.weights import WeightsError, count_classes, load_network, sha256_of
 
@@ -62,6 +64,34 @@ def gather_inputs(
         raise CommandError(message)
     weights = find_weights(store, require_pretrained=require_pretrained, environment=environment)
     return ArchiveInputs(model_name, weights, labels, read_sources(HANDLER))
+
+
+@contextmanager
+def unpacked_inputs(
+    archive: Path, environment: Mapping[str, str] = os.environ
+) -> Iterator[ArchiveInputs]:
+    """Yield the inputs for building an archive anew with the weights and labels that it holds.
+
+    `INDEX_TO_NAME` still names other labels. Raises `CommandError` when the archive is missing,
+    damaged, or not one of ours.
+    """
+    record = read_record(archive)
+    if record is None:
+        name = archive.stem
+        message = (
+            f"{archive} is missing or damaged; build it with DENSENET121_WEIGHTS=... "
+            f"INDEX_TO_NAME=... ./scripts/build-archive --model-name {name}"
+        )
+        raise CommandError(message)
+    with tempfile.TemporaryDirectory(prefix="unpack-archive-") as folder:
+        with zipfile.ZipFile(archive) as file:
+            weights = Path(file.extract(WEIGHTS_FILE, folder))
+            labels = Path(environment.get("INDEX_TO_NAME") or file.extract(LABELS_FILE, folder))
+        source = WeightsSource(weights, record["weights"]["name"], sha256_of(weights))
+        if source.sha256 != record["weights"]["sha256"]:
+            message = f"{archive}: its weights are not those that it was built from"
+            raise CommandError(message)
+        yield ArchiveInputs(archive.stem, source, labels, read_sources(HANDLER))
 
 
 def read_sources(folder: Path) -> dict[str, bytes]:

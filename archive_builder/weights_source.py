@@ -13,7 +13,7 @@ from pathlib import Path
 
 from archive_builder.command import CommandError, say
 from archive_builder.demo_weights import demo_weights
-from archive_builder.download import DownloadError, download
+from archive_builder.download import DownloadError, WrongFileError, download
 from densenet_classifier.weights import IMAGENET1K_V1, WeightsRecord, sha256_of
 
 DEMO = "demo"
@@ -44,6 +44,9 @@ def find_weights(
     if not asked:
         try:
             return fetch_official(store, environment=environment, official=official)
+        except WrongFileError as error:
+            message = f"{error}; to go without it, {how_to_get(store)}, or set it to demo"
+            raise CommandError(message) from error
         except DownloadError as error:
             say(f"The official weights could not be downloaded ({error}).")
     if require_pretrained:
@@ -65,7 +68,7 @@ def fetch_official(
     """
     path = store / official.file_name
     if not path.exists():
-        url = environment.get("DENSENET121_WEIGHTS_URL", official.url)
+        url = environment.get("DENSENET121_WEIGHTS_URL") or official.url
         say(f"Downloading {url}")
         download(url, path, official.sha256_prefix)
     found = sha256_of(path)
@@ -80,8 +83,8 @@ def fetch_official(
 def how_to_get(store: Path, official: WeightsRecord = IMAGENET1K_V1) -> str:
     """Tell in a sentence how to serve real weights."""
     return (
-        f"connect to the network and run ./scripts/fetch-weights, put {official.file_name} into "
-        f"{store.name}/, or set DENSENET121_WEIGHTS to a state_dict of your own"
+        "connect to the network (./scripts/fetch-weights tries it), put "
+        f"{official.file_name} into {store}, or set DENSENET121_WEIGHTS to a state_dict of your own"
     )
 
 

@@ -7,19 +7,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from densenet_client.predict import DEFAULT_URL, PredictionError, predict
+from archive_builder.command import run
+from densenet_client.predict import PredictionError, predict
+from server_control.configuration import Configuration
 
 
 def main() -> int:
     """Classify the files of the command line in their order."""
     parser = argparse.ArgumentParser(prog="predict", description="Classify image files.")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--url", default=DEFAULT_URL, help="default: %(default)s")
+    parser.add_argument(
+        "--url", help="default: the address in config.properties, or in TS_CONFIG_FILE"
+    )
     options = parser.parse_args()
+    url = options.url or Configuration.load().prediction_url
     failures = 0
     for path in options.files:
         try:
-            prediction = predict(path, options.url)
+            prediction = predict(path, url)
         except PredictionError as error:
             failures += 1
             print(f"{path}: {error}", file=sys.stderr)
@@ -29,4 +34,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -114,8 +114,8 @@ class DenseNet121Handler:
 def asks_for_description(row: Row, headers: Headers) -> bool:
     """Tell whether this is TorchServe's own `GET /models/{name}?customized=true`.
 
-    TorchServe marks it with the header `describe` and an empty row. A client can send the
-    header too, but then there is a body, and the body is answered.
+    TorchServe marks it with the header `describe` and an empty row. Where a client sends the
+    header with its request, the row has a body, and the body is answered.
     """
     return not row and headers.get("describe") == "True"
 
@@ -127,11 +127,14 @@ def find_image(row: Row, headers: Headers) -> bytes | bytearray:
     ignored. Raises `NoImageError`, `SeveralImagesError`, or `UnsupportedImageError` for a JSON
     document.
     """
-    if RAW_BODY in row:
-        return _as_bytes(row[RAW_BODY])
+    # A file part always declares a type: TorchServe supplies one where the client did not.
     files = [name for name in row if _declares_type(headers.get(name))]
-    # A header of the request that is called like a part hides the part's type.
+    # Except where a header of the request is called like the part, and hides its type.
     files = files or [name for name in row if name in IMAGE_FIELDS or _is_image(row[name])]
+    # A browser sends a part for a file input that was left empty.
+    files = [name for name in files if row[name]] or files[:1]
+    if not files and RAW_BODY in row:
+        return _as_bytes(row[RAW_BODY])
     if len(files) > 1:
         message = f"{len(files)} files arrived ({', '.join(files)}); send one image in a request."
         raise SeveralImagesError(message)

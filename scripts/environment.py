@@ -24,7 +24,11 @@ def main(requirements: str) -> None:
     if all(installed(file) for file in files):
         return
     with (ROOT / ".venv.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for another command that sets up .venv", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         if all(installed(file) for file in files):  # by whoever held the lock
             return
         if sys.version_info[:2] != TRIED:
@@ -44,8 +48,13 @@ def included(file: Path) -> list[str]:
 
 def digest(file: Path) -> str:
     """Return a hash of everything that decides what is installed."""
-    parts = [file.read_bytes(), (ROOT / "constraints.txt").read_bytes(), sys.version.encode()]
+    parts = [file.read_bytes(), (ROOT / "constraints.txt").read_bytes(), made_by().encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def made_by() -> str:
+    """Return what `.venv` depends on: its own place, which its scripts name, and its Python."""
+    return f"{VENV}\n{sys.version}\n"
 
 
 def stamp(file: Path) -> Path:
@@ -62,29 +71,28 @@ def installed(file: Path) -> bool:
 
 
 def create_venv() -> None:
-    """Create `.venv`, anew when another Python made it."""
-    command = [sys.executable, "-m", "venv", str(VENV)]
-    if not PYTHON.exists() or version_of(PYTHON) != sys.version:
-        print(f"Creating {VENV}", file=sys.stderr)
-        command.append("--clear")
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            lines = (result.stdout + result.stderr).strip().splitlines() or ["no message"]
-            sys.exit(f"error: {VENV} could not be created: {reason(lines)}")
-
-
-def version_of(python: Path) -> str:
-    """Return `sys.version` of an interpreter, or nothing when it does not run."""
-    command = [str(python), "-c", "import sys; print(sys.version, end='')"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    """Create `.venv`, anew when another Python made it or when it was moved."""
+    note = VENV / ".made-by"
+    if PYTHON.exists() and note.exists() and note.read_text(encoding="utf-8") == made_by():
+        return
+    print(f"Creating {VENV}", file=sys.stderr)
+    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        lines = (result.stdout + result.stderr).strip().splitlines() or ["no message"]
+        sys.exit(f"error: {VENV} could not be created: {reason(lines)}")
+    note.write_text(made_by(), encoding="utf-8")
 
 
 def install(requirements: str) -> None:
     """Run pip, show what it says, and end with one clear line when it fails."""
     print(f"Installing {requirements} (the first time this takes minutes)", file=sys.stderr)
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-    command += ["--progress-bar=on", "--requirement", requirements]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as pip:
+    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check"]
+    command += ["--requirement", requirements]
+    # stdout is for the command that comes after; pip's progress goes where ours goes.
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=sys.stderr, stderr=subprocess.PIPE, text=True
+    ) as pip:
         lines = []
         for line in pip.stderr or ():
             print(line, end="", file=sys.stderr)

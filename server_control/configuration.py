@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +46,15 @@ class Configuration:
     @classmethod
     def load(cls, environment: Mapping[str, str] = os.environ) -> "Configuration":
         """Read the selected file; `CommandError` when it is missing."""
-        path = Path(environment.get("TS_CONFIG_FILE") or ROOT / "config.properties").absolute()
+        path = selected_path(environment)
         try:
-            text = path.read_text(encoding="utf-8")
+            values = parse_properties(path.read_text(encoding="utf-8"))
         except OSError as error:
             message = f"the configuration {path} cannot be read: {error.strerror}"
             raise CommandError(message) from error
-        values = parse_properties(text)
+        except ValueError as error:
+            message = f"the configuration {path} cannot be read: {error}"
+            raise CommandError(message) from error
         for key in _PATHS:
             if key in values:
                 values[key] = str(path.parent / values[key])
@@ -69,7 +72,7 @@ class Configuration:
     def model_name(self) -> str:
         """Name of the one model that is served, from `load_models=NAME.mar`."""
         names = self.values.get("load_models", "").split(",")
-        if len(names) != 1 or not names[0].endswith(".mar"):
+        if len(names) != 1 or not names[0].endswith(".mar") or "=" in names[0]:
             message = f"{self.path}: load_models must name one archive, like densenet121.mar"
             raise CommandError(message)
         return names[0].removesuffix(".mar")
@@ -86,15 +89,23 @@ class Configuration:
 
     def listeners(self) -> dict[str, tuple[str, int]]:
         """Return host and port of everything TorchServe listens on, by the key that sets it."""
-        found = {}
-        for key in _ADDRESSES:
-            parts = urlsplit(self._address(key))
-            default = 443 if parts.scheme == "https" else 80
-            found[key] = (parts.hostname or "127.0.0.1", parts.port or default)
+        addresses = {key: self._address(key) for key in _ADDRESSES}
         for (host_key, port_key), port in _GRPC_PORTS.items():
             host = self.values.get(host_key, "127.0.0.1")
-            found[port_key] = (host, int(self.values.get(port_key, port)))
-        return found
+            addresses[port_key] = f"http://{host}:{self.values.get(port_key, port)}"
+        return {key: self._listener(key, address) for key, address in addresses.items()}
+
+    def _listener(self, key: str, address: str) -> tuple[str, int]:
+        try:
+            parts = urlsplit(address)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            message = f"{self.path}: {key}: {error}"
+            raise CommandError(message) from error
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            message = f"{self.path}: {key} must be like http://127.0.0.1:8080, not {address}"
+            raise CommandError(message)
+        return parts.hostname, port
 
     def text(self) -> str:
         """Return the same settings as a file that does not depend on the working directory."""
@@ -104,8 +115,24 @@ class Configuration:
         return self.values.get(key, _ADDRESSES[key]).rstrip("/")
 
 
+def selected_path(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the absolute path of the selected configuration, whether or not it exists."""
+    return Path(environment.get("TS_CONFIG_FILE") or ROOT / "config.properties").absolute()
+
+
 def parse_properties(text: str) -> dict[str, str]:
-    """Read `key=value` lines as TorchServe's launcher does; `#` begins a comment line."""
-    lines = (line.strip() for line in text.splitlines())
-    pairs = (line.split("=", 1) for line in lines if "=" in line and line[0] not in "#!")
-    return {key.strip(): value.strip() for key, value in pairs}
+    """Read `key=value` lines; `#` or `!` begins a comment, a final backslash continues a line.
+
+    Raises ValueError for any other line: Java would read it, TorchServe's launcher would not.
+    """
+    values = {}
+    for line in re.sub(r"\\\n\s*", "", text).splitlines():
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#!":
+            continue
+        key, equals, value = stripped.partition("=")
+        if not equals:
+            message = f"not a line of the form key=value: {stripped}"
+            raise ValueError(message)
+        values[key.strip()] = value.strip()
+    return values

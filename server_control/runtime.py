@@ -2,9 +2,9 @@
 
 Every configuration has a folder of its own below `.run/`: TorchServe's working directory, with
 its logs, and `server.json`, the note. Its TMPDIR and TEMP is a private folder with a short
-path, because the sockets in it may have 107 characters at most. That path stands in the command
-line of the server and of each worker, and nowhere else: by it they are found, and no process
-that happens to have got an old number is ever taken for one of them.
+path, because the sockets in it may have 107 characters at most. Java has that folder as an
+argument, each worker a socket in it: by these two the server's processes are found, and no
+process that happens to have got an old number is ever taken for one of them.
 """
 
 import fcntl
@@ -15,15 +15,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 from archive_builder import ROOT
+from archive_builder.command import say
 from server_control.configuration import Configuration
 
 RUN = ROOT / ".run"
-_JAVA_CLASS = "org.pytorch.serve.ModelServer"
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ class Note:
 
 
 class Runtime:
-    """The folders and processes of the server of one configuration."""
+    """The folders and processes of the server of one configuration, named by its path."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        path = configuration.path
-        digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-        self.folder = RUN / f"{path.stem}-{digest}"
-        self.log = self.folder / "torchserve.log"
+    def __init__(self, configuration: Path) -> None:
+        digest = hashlib.sha256(str(configuration).encode()).hexdigest()[:8]
+        self.folder = RUN / f"{configuration.stem}-{digest}"
+        self.logs = self.folder / "logs"
+        self.console = self.folder / "console.log"
+        self.key_file = self.folder / "key_file.json"
         self._note = self.folder / "server.json"
 
     @contextmanager
@@ -50,18 +52,31 @@ class Runtime:
         """Keep a second `serve` or `stop` of the same configuration out."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say("Waiting for another serve or stop of this configuration to end")
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def note(self) -> Note | None:
         """Return the note of the server that was started last and not yet stopped."""
         try:
-            return Note(**json.loads(self._note.read_text(encoding="utf-8")))
+            note = Note(**json.loads(self._note.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
+        # An empty name would be part of every other.
+        return note if note.temp else None
 
     def write_note(self, configuration: Configuration, archive: dict[str, Any]) -> Note:
-        """Make a private folder for a new server and note it, before the server exists."""
+        """Make a private folder for a new server and note it, before the server exists.
+
+        The logs of the server before it are kept beside the new ones.
+        """
+        previous = self.folder / "logs.previous"
+        shutil.rmtree(previous, ignore_errors=True)
+        if self.logs.exists():
+            self.logs.rename(previous)
         temp = tempfile.mkdtemp(prefix="densenet121-")
         note = Note(temp, dict(configuration.values), archive)
         self._note.write_text(json.dumps(asdict(note), indent=2), encoding="utf-8")
@@ -72,22 +87,31 @@ class Runtime:
         note = self.note()
         if note is not None:
             shutil.rmtree(note.temp, ignore_errors=True)
-        for name in ("server.json", "key_file.json", "config.properties"):
+        self.key_file.unlink(missing_ok=True)
+        for name in ("server.json", "config.properties"):
             (self.folder / name).unlink(missing_ok=True)
 
 
 def java_process(note: Note) -> psutil.Process | None:
     """Return TorchServe's own process, or None when it is gone."""
-    java = [found for found in processes(note) if _JAVA_CLASS in found.info["cmdline"]]
+    java = [found for found in processes(note) if _java_argument(note) in found.info["cmdline"]]
     return java[0] if java else None
 
 
 def processes(note: Note) -> list[psutil.Process]:
-    """Return the server's processes that are alive: Java and the workers."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        arguments = process.info["cmdline"] or []
-        alive = process.info["status"] != psutil.STATUS_ZOMBIE
-        if alive and any(note.temp in argument for argument in arguments):
-            found.append(process)
-    return found
+    """Return the server's processes: Java and the workers."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if _belongs(process.info["cmdline"] or [], note)
+    ]
+
+
+def _belongs(arguments: list[str], note: Note) -> bool:
+    socket = f"{note.temp}/.ts.sock."
+    worker = "--sock-name" in arguments and any(each.startswith(socket) for each in arguments)
+    return worker or _java_argument(note) in arguments
+
+
+def _java_argument(note: Note) -> str:
+    return f"-Djava.io.tmpdir={note.temp}"

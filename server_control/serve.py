@@ -6,7 +6,10 @@ every worker is ready, and shows the answer to one of the project's pictures.
 
 import argparse
 import os
+import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,12 +18,19 @@ import requests
 from archive_builder import MODEL_NAME, SAMPLES
 from archive_builder.archive import build_archive
 from archive_builder.command import CommandError, run, say
-from archive_builder.inputs import ArchiveInputs, Record, differences, gather_inputs, read_record
+from archive_builder.inputs import (
+    ArchiveInputs,
+    Record,
+    differences,
+    gather_inputs,
+    read_record,
+    unpacked_inputs,
+)
 from archive_builder.weights_source import DEMO, how_to_get
 from server_control.configuration import Configuration
 from server_control.java import find_java_home
 from server_control.runtime import Note, Runtime, java_process
-from server_control.torchserve import require_free_ports, start, stop, wait_until_ready
+from server_control.torchserve import call, require_free_ports, start, stop, wait_until_ready
 
 SAMPLE = SAMPLES / "umbrella.png"
 _ANSWER_TIMEOUT_S = 60.0
@@ -30,18 +40,25 @@ def main() -> int:
     """Serve as the command line, the environment and the configuration ask."""
     options = _parse_options()
     configuration = Configuration.load()
-    runtime = Runtime(configuration)
-    with runtime.locked():
-        note = _ensure_running(configuration, runtime, options)
+    runtime = Runtime(configuration.path)
+    with runtime.locked(), _inputs(configuration, options) as inputs:
+        note = _find_running(configuration, runtime, inputs)
+        if note is not None:
+            say("Already running, from the same configuration, weights and code.")
+            options.foreground = False  # who started it ends it
+        else:
+            note = _start(configuration, runtime, inputs, options)
     if not options.foreground:
-        _show_answer(configuration, note)
+        _show_answer(configuration, runtime, note)
         return 0
     try:
-        _show_answer(configuration, note)
-        return _wait(note)
+        _show_answer(configuration, runtime, note)
+        return _wait(runtime, note)
     finally:
-        stop(note)
-        runtime.clean()
+        with runtime.locked():
+            if runtime.note() == note:  # not yet ended by `stop`
+                stop(note)
+                runtime.clean()
 
 
 def _parse_options() -> argparse.Namespace:
@@ -64,48 +81,39 @@ def _parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _ensure_running(
-    configuration: Configuration, runtime: Runtime, options: argparse.Namespace
-) -> Note:
-    asked, inputs = _ask(configuration, require_pretrained=options.require_pretrained)
-    note = runtime.note()
-    if note is not None and java_process(note) is not None:
-        _require_same(note, configuration, asked)
-        say("Already running, from the same configuration, weights and code.")
-        return note
-    if note is not None:
-        stop(note)  # workers that lost their server
-        runtime.clean()
-    require_free_ports(configuration)
-    java_home = find_java_home()
-    if inputs is not None and read_record(_archive(configuration)) != asked:
-        say(f"Building {inputs.model_name}.mar")
-        build_archive(inputs, configuration.model_store)
-    return _start(configuration, runtime, asked, java_home, options.timeout_s)
-
-
-def _ask(
-    configuration: Configuration, *, require_pretrained: bool
-) -> tuple[Record, ArchiveInputs | None]:
-    """Return the record of the archive to serve, and what to build it from.
+@contextmanager
+def _inputs(configuration: Configuration, options: argparse.Namespace) -> Iterator[ArchiveInputs]:
+    """Yield what the archive to serve is built from.
 
     An archive of another name than ours is somebody's own model: unless its weights are named
-    again it is served as it was built, and there is nothing to build it from.
+    again they are taken from the archive itself.
     """
     name = configuration.model_name
     if name == MODEL_NAME or os.environ.get("DENSENET121_WEIGHTS"):
-        inputs = gather_inputs(
-            name, configuration.model_store, require_pretrained=require_pretrained
+        yield gather_inputs(
+            name, configuration.model_store, require_pretrained=options.require_pretrained
         )
-        return inputs.record(), inputs
-    record = read_record(_archive(configuration))
-    if record is None:
-        message = (
-            f"{_archive(configuration)} is missing or damaged; build it with "
-            f"DENSENET121_WEIGHTS=... INDEX_TO_NAME=... ./scripts/build-archive --model-name {name}"
-        )
-        raise CommandError(message)
-    return record, None
+        return
+    with unpacked_inputs(_archive(configuration)) as inputs:
+        if options.require_pretrained and inputs.weights.name == DEMO:
+            message = f"{name}.mar holds demo weights, and --require-pretrained was given"
+            raise CommandError(message)
+        yield inputs
+
+
+def _find_running(
+    configuration: Configuration, runtime: Runtime, inputs: ArchiveInputs
+) -> Note | None:
+    """Return the note of the running server, or None; clear away what a dead one left."""
+    note = runtime.note()
+    if note is None:
+        return None
+    if java_process(note) is not None:
+        _require_same(note, configuration, inputs.record())
+        return note
+    stop(note)  # workers that lost their server
+    runtime.clean()
+    return None
 
 
 def _archive(configuration: Configuration) -> Path:
@@ -115,16 +123,20 @@ def _archive(configuration: Configuration) -> Path:
 def _start(
     configuration: Configuration,
     runtime: Runtime,
-    asked: Record,
-    java_home: Path,
-    timeout_s: float,
+    inputs: ArchiveInputs,
+    options: argparse.Namespace,
 ) -> Note:
+    require_free_ports(configuration)
+    java_home = find_java_home()
+    if read_record(_archive(configuration)) != inputs.record():
+        say(f"Building {inputs.model_name}.mar")
+        build_archive(inputs, configuration.model_store)
     say("Starting TorchServe")
     began = time.monotonic()
-    note = runtime.write_note(configuration, asked)
+    note = runtime.write_note(configuration, inputs.record())
     try:
-        start(configuration, runtime, note, java_home)
-        workers = wait_until_ready(configuration, runtime, note, timeout_s)
+        start(configuration, runtime, note, java_home, foreground=options.foreground)
+        workers = wait_until_ready(configuration, runtime, note, options.timeout_s)
     except BaseException:
         # Failed or interrupted: nothing half-started stays behind.
         stop(note)
@@ -146,7 +158,7 @@ def _require_same(note: Note, configuration: Configuration, asked: Record) -> No
         raise CommandError(message)
 
 
-def _show_answer(configuration: Configuration, note: Note) -> None:
+def _show_answer(configuration: Configuration, runtime: Runtime, note: Note) -> None:
     weights = note.archive["weights"]["name"]
     if weights == DEMO:
         known = ", ".join(sorted(path.stem for path in SAMPLES.glob("*.png")))
@@ -156,18 +168,29 @@ def _show_answer(configuration: Configuration, note: Note) -> None:
             "then ./scripts/stop and ./scripts/serve again."
         )
     url = configuration.prediction_url
-    with SAMPLE.open("rb") as file:
-        response = requests.post(url, files={"file": file}, timeout=_ANSWER_TIMEOUT_S)
+    try:
+        with SAMPLE.open("rb") as file:
+            response = call(
+                runtime,
+                "POST",
+                url,
+                key="inference",
+                timeout_s=_ANSWER_TIMEOUT_S,
+                files={"file": file},
+            )
+    except requests.RequestException as error:
+        message = f"{url} gives no answer: {error}"
+        raise CommandError(message) from error
     if not response.ok:
         message = f"{url} answered {response.status_code}: {response.text.strip()}"
         raise CommandError(message)
     say(f"\nServing {configuration.model_name} at {url} (weights: {weights})\n")
     here = Path.cwd()
     sample = SAMPLE.relative_to(here) if SAMPLE.is_relative_to(here) else SAMPLE
-    print(f"curl -F file=@{sample} {url}\n{response.text}", flush=True)
+    print(f"curl -F {shlex.quote(f'file=@{sample}')} {url}\n{response.text}", flush=True)
 
 
-def _wait(note: Note) -> int:
+def _wait(runtime: Runtime, note: Note) -> int:
     """Wait until the server ends; an interrupt (also SIGTERM, see `run`) ends it as asked."""
     try:
         if java := java_process(note):
@@ -175,6 +198,9 @@ def _wait(note: Note) -> int:
     except KeyboardInterrupt:
         say("Stopping")
         return 0
+    with runtime.locked():  # a `stop` that ended it has finished then
+        if runtime.note() != note:
+            return 0
     message = "TorchServe ended by itself"
     raise CommandError(message)
 

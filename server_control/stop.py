@@ -3,7 +3,7 @@
 import argparse
 
 from archive_builder.command import CommandError, run, say
-from server_control.configuration import Configuration
+from server_control.configuration import selected_path
 from server_control.runtime import Runtime, processes
 from server_control.torchserve import stop
 
@@ -14,7 +14,7 @@ def main() -> int:
         prog="stop",
         description="Stop the server that ./scripts/serve started (TS_CONFIG_FILE selects which).",
     ).parse_args()
-    runtime = Runtime(Configuration.load())
+    runtime = Runtime(selected_path())
     with runtime.locked():
         note = runtime.note()
         if note is None or not processes(note):

@@ -3,6 +3,7 @@
 Every wait has a deadline, and what goes wrong is a `CommandError` with the server's own words.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 import requests
@@ -27,6 +28,7 @@ _HTTP_TIMEOUT_S = 5.0
 _LOG_LINES = 15
 _WORKER_DIED = "Backend worker process died"
 _MODEL_LOG = " MODEL_LOG - "
+_LOG_CONFIGURATION = Path(__file__).with_name("log4j2.xml")
 
 
 def require_free_ports(configuration: Configuration) -> None:
@@ -46,31 +48,41 @@ def require_free_ports(configuration: Configuration) -> None:
         raise CommandError(message)
 
 
-def start(configuration: Configuration, runtime: Runtime, note: Note, java_home: Path) -> None:
-    """Start TorchServe in the background, in folders of its own."""
+def start(
+    configuration: Configuration,
+    runtime: Runtime,
+    note: Note,
+    java_home: Path,
+    *,
+    foreground: bool,
+) -> None:
+    """Start TorchServe in folders of its own; in the foreground its log shows on stderr too."""
     effective = runtime.folder / "config.properties"
     effective.write_text(configuration.text(), encoding="utf-8")
     torchserve = Path(sys.executable).with_name("torchserve")
     # --ncs: a snapshot of an earlier run would silently override the configuration.
     command = [str(torchserve), "--start", "--ncs", "--ts-config", str(effective)]
+    if "-Dlog4j" not in configuration.values.get("vmargs", ""):
+        command += ["--log-config", str(_LOG_CONFIGURATION)]
     environment = os.environ | {
         "JAVA_HOME": str(java_home),
         "TMPDIR": note.temp,
         "TEMP": note.temp,
         "PATH": f"{torchserve.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "DENSENET121_CONSOLE_LEVEL": "info" if foreground else "off",
     }
     # An outer PYTHONPATH would win over the code in the archive, an outer TS_CONFIG_FILE over
     # the file above.
     for name in ("PYTHONPATH", "TS_CONFIG_FILE"):
         environment.pop(name, None)
-    with runtime.log.open("w", encoding="utf-8") as log:
+    with runtime.console.open("w", encoding="utf-8") as log:
         result = subprocess.run(
             command,
             cwd=runtime.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            stdout=sys.stderr if foreground else log,
+            stderr=sys.stderr if foreground else log,
             start_new_session=True,  # Ctrl-C in this terminal is not meant for the server
             check=False,
         )
@@ -84,12 +96,12 @@ def wait_until_ready(
     """Wait until every worker is READY and return how many there are."""
     began = reported = time.monotonic()
     while True:
-        ready, wanted = _count_workers(configuration)
+        ready, wanted = _count_workers(configuration, runtime)
         if wanted and ready >= wanted:
             return ready
         if java_process(note) is None:
             raise CommandError("TorchServe ended while starting. " + _last_words(runtime))
-        if _WORKER_DIED in _log_text(runtime):
+        if any(_WORKER_DIED in line for line in _model_lines(runtime)):
             raise CommandError("a worker failed to load the model. " + _last_words(runtime))
         now = time.monotonic()
         if now - began > timeout_s:
@@ -115,10 +127,32 @@ def stop(note: Note, timeout_s: float = STOP_TIMEOUT_S) -> None:
     psutil.wait_procs(left, timeout=timeout_s)
 
 
-def _count_workers(configuration: Configuration) -> tuple[int, int]:
+def call(
+    runtime: Runtime,
+    method: str,
+    url: str,
+    *,
+    key: str,
+    timeout_s: float = _HTTP_TIMEOUT_S,
+    files: dict[str, BinaryIO] | None = None,
+) -> requests.Response:
+    """Send a request to our own server, with its own token where it asks for tokens.
+
+    `key` says which, `inference` or `management`. Proxies of the environment are for others.
+    """
+    headers = {}
+    with suppress(OSError, ValueError, KeyError):
+        token = json.loads(runtime.key_file.read_text(encoding="utf-8"))[key]["key"]
+        headers["Authorization"] = f"Bearer {token}"
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(method, url, headers=headers, timeout=timeout_s, files=files)
+
+
+def _count_workers(configuration: Configuration, runtime: Runtime) -> tuple[int, int]:
     """Return how many workers are READY and how many there should be; 0, 0 before it answers."""
     try:
-        response = requests.get(configuration.model_url, timeout=_HTTP_TIMEOUT_S)
+        response = call(runtime, "GET", configuration.model_url, key="management")
         response.raise_for_status()
     except requests.RequestException:
         return 0, 0
@@ -132,16 +166,27 @@ def _ignore_gone(action: Callable[[], None]) -> None:
         action()
 
 
-def _log_text(runtime: Runtime) -> str:
+def _lines(path: Path) -> list[str]:
     try:
-        return runtime.log.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return ""
+        return []
+
+
+def _model_lines(runtime: Runtime) -> list[str]:
+    """Return what the workers wrote, without TorchServe's prefix."""
+    lines = _lines(runtime.logs / "model_log.log")
+    return [line.split(_MODEL_LOG, 1)[-1] for line in lines]
 
 
 def _last_words(runtime: Runtime) -> str:
-    """Return the end of what the server said: the model's own lines where there are any."""
-    lines = _log_text(runtime).splitlines()
-    model = [line.split(_MODEL_LOG, 1)[1] for line in lines if _MODEL_LOG in line]
-    words = "\n".join(f"  {line}" for line in (model or lines)[-_LOG_LINES:])
-    return f"The server said ({runtime.log}):\n{words}"
+    """Return the end of what the server said: the workers' own words where there are any."""
+    for path, lines in (
+        (runtime.logs / "model_log.log", _model_lines(runtime)),
+        (runtime.console, _lines(runtime.console)),
+        (runtime.logs / "ts_log.log", _lines(runtime.logs / "ts_log.log")),
+    ):
+        if lines:
+            words = "\n".join(f"  {line}" for line in lines[-_LOG_LINES:])
+            return f"The server said ({path}):\n{words}"
+    return f"The server said nothing ({runtime.logs})."

@@ -19,7 +19,7 @@ from densenet_classifier.errors import (
     UndecodableImageError,
 )
 from densenet_classifier.formats import identify
-from densenet_classifier.pixels import to_rgb, upright
+from densenet_classifier.pixels import eight_bit, on_white, upright
 from densenet_classifier.settings import Settings
 
 Pixels = npt.NDArray[np.uint8]
@@ -47,14 +47,15 @@ def decode(content: bytes | bytearray, settings: Settings) -> Pixels:
     try:
         with Image.open(BytesIO(content), formats=[name]) as image:
             _check_size(image.size, settings.max_image_pixels)
-            return center_crop(to_rgb(upright(image)))
-    except RequestError:
+            return center_crop(eight_bit(upright(image)))
+    # A server without memory is not the client's fault.
+    except (RequestError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         message = f"The image has more than {settings.max_image_pixels} pixels."
         raise TooManyPixelsError(message) from error
     # Pillow's decoders raise whatever a damaged file drives them to: OSError, SyntaxError,
-    # ValueError, KeyError, struct.error, MemoryError ... There is no common base.
+    # ValueError, KeyError, struct.error ... There is no common base.
     except Exception as error:
         message = f"The {name} image cannot be decoded: it is truncated or corrupt."
         raise UndecodableImageError(message) from error
@@ -63,9 +64,9 @@ def decode(content: bytes | bytearray, settings: Settings) -> Pixels:
 def center_crop(image: Image.Image) -> Pixels:
     """Resize the shorter side to 255 and cut the central 224 x 224, in a single pass.
 
-    `image` is RGB of any size. Resampling only the part that is kept gives the pixels of
-    Resize followed by CenterCrop within 2 of 255, and a picture of 1 x 10000 pixels does not
-    become one of 255 x 2550000 on the way. The integers are those of torchvision
+    `image` is L, LA, RGB or RGBA of any size. Resampling only the part that is kept gives the
+    pixels of Resize followed by CenterCrop within 2 of 255, and a picture of 1 x 10000 pixels
+    does not become one of 255 x 2550000 on the way. The integers are those of torchvision
     (`_compute_resized_output_size` and `center_crop`): leaving out their rounding moves the
     crop by up to a pixel.
     """
@@ -76,7 +77,7 @@ def center_crop(image: Image.Image) -> Pixels:
     left, top = (offset * scale for offset, scale in zip(offsets, scales, strict=True))
     right, bottom = ((offset + CROP) * scale for offset, scale in zip(offsets, scales, strict=True))
     box = (left, top, right, bottom)
-    return np.asarray(image.resize((CROP, CROP), Image.Resampling.BILINEAR, box=box))
+    return np.asarray(on_white(image.resize((CROP, CROP), Image.Resampling.BILINEAR, box=box)))
 
 
 def _check_size(size: tuple[int, int], max_image_pixels: int) -> None:

@@ -1,8 +1,11 @@
-"""Any picture that Pillow has opened in, the same picture upright and in RGB out.
+"""Any picture that Pillow has opened in, the same picture upright and with 8 bits a sample out.
 
 Every Pillow mode is given a meaning here: 16-bit samples are scaled, not clipped; 32-bit and
 floating-point samples, which have no agreed white, are stretched from their own least to their
 own greatest; transparency is laid on white. A mode that Pillow cannot convert raises ValueError.
+
+A picture may have 50 million pixels, so nothing here holds a second one in wider samples: what
+can wait until the picture is small (`on_white`) waits.
 """
 
 import numpy as np
@@ -33,14 +36,25 @@ def upright(image: Image.Image) -> Image.Image:
     return image if transpose is None else image.transpose(transpose)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return the image in mode RGB, 8 bits a sample."""
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Return the image in mode L, LA, RGB or RGBA, which can be resized without loss."""
     if image.mode in _SIXTEEN_BIT_MODES:
         return _from_sixteen_bit(image)
     if image.mode in _UNSCALED_MODES:
         return _stretched(image)
     if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"))
+        return image if image.mode in ("LA", "RGBA") else image.convert("RGBA")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """Return an image of `eight_bit` in mode RGB, what is transparent laid on white."""
+    if image.mode == "LA":
+        image = image.convert("RGBA")
+    if image.mode == "RGBA":
+        canvas = Image.new("RGB", image.size, (WHITE, WHITE, WHITE))
+        canvas.paste(image, mask=image)
+        return canvas
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -55,26 +69,25 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _from_sixteen_bit(image: Image.Image) -> Image.Image:
-    samples = np.asarray(image).astype(np.uint16)
-    # 65535 / 257 = 255: full scale onto full scale, rounded.
-    grey = ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    samples = np.asarray(image)
+    grey = np.empty(samples.shape, np.uint8)
+    for row, line in enumerate(samples):
+        # 65535 / 257 = 255: full scale onto full scale, rounded.
+        grey[row] = (line.astype(np.uint32) + 128) // 257
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey[samples == transparent] = WHITE
-    return Image.fromarray(grey).convert("RGB")
+    return Image.fromarray(grey)
 
 
 def _stretched(image: Image.Image) -> Image.Image:
-    samples = np.asarray(image, dtype=np.float64)
+    samples = np.asarray(image)
     low, high = float(samples.min()), float(samples.max())
     if not np.isfinite(low) or not np.isfinite(high):
         message = "samples that are not finite numbers"
         raise ValueError(message)
     scale = WHITE / (high - low) if high > low else 0.0
-    return Image.fromarray(np.rint((samples - low) * scale).astype(np.uint8)).convert("RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    canvas = Image.new("RGB", image.size, (WHITE, WHITE, WHITE))
-    canvas.paste(image, mask=image)
-    return canvas
+    grey = np.empty(samples.shape, np.uint8)
+    for row, line in enumerate(samples):
+        grey[row] = np.rint((line.astype(np.float64) - low) * scale)
+    return Image.fromarray(grey)

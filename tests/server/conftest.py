@@ -1,13 +1,15 @@
 """Servers that several tests share: one with demo weights, one with real ones."""
 
+import shutil
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.server.harness import Server
+from tests.server.harness import Server, rewrite
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +33,50 @@ def real_server(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         folder, folder / "model_store", environment={"DENSENET121_WEIGHTS": str(weights)}
     )
     yield from _running(server)
+
+
+@pytest.fixture
+def server(demo_store: Path, tmp_path: Path) -> Iterator[Server]:
+    """Return a server with demo weights that is not yet started."""
+    server = Server(tmp_path / "server", demo_store, environment={"DENSENET121_WEIGHTS": "demo"})
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def batching_server(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Return a server with demo weights whose one worker waits long for company."""
+    folder = tmp_path_factory.mktemp("batching-server")
+    shutil.copytree(demo_store, folder / "model_store", ignore=shutil.ignore_patterns("*.mar"))
+    yield from _batching(Server(folder, folder / "model_store", "batching"), "demo")
+
+
+@pytest.fixture(scope="session")
+def real_batching_server(
+    assets: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """Return the same with the real weights of `TEST_ASSETS`, or skip."""
+    folder = tmp_path_factory.mktemp("real-batching-server")
+    weights = assets / "weights" / "densenet121-imagenet1k.pth"
+    yield from _batching(Server(folder, folder / "model_store", "batching"), str(weights))
+
+
+def _batching(server: Server, weights: str) -> Iterator[Server]:
+    built = server.script(
+        "build-archive",
+        f"--model-name={server.model_name}",
+        f"--model-store={server.model_store}",
+        DENSENET121_WEIGHTS=weights,
+    )
+    assert built.returncode == 0, built.stderr
+    rewrite(server.model_store / "batching.mar", "model-config.yaml", _wait_for_company)
+    yield from _running(server)
+
+
+def _wait_for_company(configuration: bytes) -> bytes:
+    settings = yaml.safe_load(configuration)
+    settings |= {"minWorkers": 1, "maxWorkers": 1, "batchSize": 8, "maxBatchDelay": 300}
+    return yaml.safe_dump(settings).encode()
 
 
 @pytest.fixture(scope="session", params=["demo", "real"])

@@ -8,6 +8,9 @@ import os
 import shutil
 import socket
 import subprocess
+import time
+import zipfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +21,8 @@ from server_control.runtime import Note, Runtime, processes
 from server_control.torchserve import require_free_ports
 
 SCRIPT_TIMEOUT_S = 240
+# What TorchServe's worker writes for each batch that it is handed.
+BATCH_LINE = "Backend received inference at"
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -60,7 +65,7 @@ class Server:
 
     @property
     def runtime(self) -> Runtime:
-        return Runtime(self.configuration)
+        return Runtime(self.path)
 
     @property
     def url(self) -> str:
@@ -106,12 +111,33 @@ class Server:
             self.assert_gone(note)
         shutil.rmtree(self.runtime.folder)
 
+    def count_batches(self) -> int:
+        """Count the batches that workers were handed, once their log has come to rest."""
+        log = self.runtime.logs / "model_log.log"
+        deadline = time.monotonic() + SCRIPT_TIMEOUT_S
+        count, previous = 0, -1
+        while count != previous and time.monotonic() < deadline:
+            previous = count
+            count = log.read_text(errors="replace").count(BATCH_LINE)
+            time.sleep(0.5)
+        return count
+
     def assert_gone(self, note: Note) -> None:
         assert processes(note) == []
         assert not Path(note.temp).exists()
         require_free_ports(self.configuration)
         left = {path.name for path in self.runtime.folder.iterdir()}
-        assert left <= {"lock", "logs", "torchserve.log"}
+        assert left <= {"lock", "logs", "logs.previous", "console.log"}
+
+
+def rewrite(archive: Path, name: str, change: Callable[[bytes], bytes]) -> None:
+    """Change one file of an archive behind the back of its record."""
+    with zipfile.ZipFile(archive) as source:
+        contents = {each: source.read(each) for each in source.namelist()}
+    contents[name] = change(contents[name])
+    with zipfile.ZipFile(archive, "w") as target:
+        for each, content in contents.items():
+            target.writestr(each, content)
 
 
 def free_ports(count: int) -> list[int]:

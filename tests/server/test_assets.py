@@ -65,15 +65,20 @@ def test_awkward_files_get_an_answer_or_a_client_error(real_server: Server, asse
     assert _workers(real_server) == workers
 
 
-def test_awkward_files_do_not_change_their_neighbours(real_server: Server, assets: Path) -> None:
-    workers = _workers(real_server)
+def test_awkward_files_do_not_change_their_neighbours_in_a_batch(
+    real_batching_server: Server, assets: Path
+) -> None:
+    server = real_batching_server
+    workers = _workers(server)
     awkward = sorted((assets / "images" / "awkward").iterdir())
     cat = assets / "images" / "photos" / "cat.jpg"
     mixed = [path for each in awkward for path in (each, cat)]
-    alone = {path: _post(real_server, path).content for path in awkward}
-    for path, response in zip(mixed, _post_all(real_server, mixed), strict=True):
+    alone = {path: _post(server, path).content for path in awkward}
+    before = server.count_batches()
+    for path, response in zip(mixed, _post_all(server, mixed), strict=True):
         if path == cat:
             assert response.json() == EGYPTIAN_CAT
         else:
             assert response.content == alone[path], path.name
-    assert _workers(real_server) == workers
+    assert server.count_batches() - before <= len(mixed) / 2, "no real batches were formed"
+    assert _workers(server) == workers

@@ -7,12 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-import pytest
 import requests
 import torch
 from torchvision.models import densenet121
@@ -24,14 +22,6 @@ from tests.server.harness import Server
 TIMEOUT_S = 60
 UMBRELLA = SAMPLES / "umbrella.png"
 ANSWER = {"class_id": "n04507155", "class_name": "umbrella"}
-
-
-@pytest.fixture
-def server(demo_store: Path, tmp_path: Path) -> Iterator[Server]:
-    """Return a server with demo weights that is not yet started."""
-    server = Server(tmp_path / "server", demo_store, environment={"DENSENET121_WEIGHTS": "demo"})
-    yield server
-    server.stop()
 
 
 def ask(server: Server) -> requests.Response:
@@ -100,6 +90,14 @@ def test_a_taken_port_is_named(server: Server) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_a_configuration_that_makes_no_sense_is_one_line(server: Server) -> None:
+    server.write_configuration(grpc_inference_port="abc")
+    result = server.script("serve")
+    assert result.returncode == 1
+    assert "grpc_inference_port" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_two_servers_run_side_by_side_and_stop_one_by_one(
     demo_server: Server, server: Server
 ) -> None:
@@ -127,7 +125,7 @@ def test_stop_without_a_server_is_fine(server: Server) -> None:
 def test_the_foreground_ends_with_sigterm(server: Server) -> None:
     command = [str(ROOT / "scripts" / "serve"), "--foreground"]
     with subprocess.Popen(
-        command, env=server.variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, env=server.variables(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as serve:
         try:
             assert serve.stdout is not None
@@ -144,7 +142,7 @@ def test_the_foreground_ends_with_sigterm(server: Server) -> None:
 def test_the_foreground_ends_when_torchserve_does(server: Server) -> None:
     command = [str(ROOT / "scripts" / "serve"), "--foreground"]
     with subprocess.Popen(
-        command, env=server.variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, env=server.variables(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as serve:
         try:
             assert serve.stdout is not None
@@ -157,6 +155,58 @@ def test_the_foreground_ends_when_torchserve_does(server: Server) -> None:
         finally:
             serve.kill()
     server.assert_gone(note)
+
+
+def test_the_foreground_ends_when_stopped_from_elsewhere(server: Server) -> None:
+    command = [str(ROOT / "scripts" / "serve"), "--foreground"]
+    with subprocess.Popen(
+        command, env=server.variables(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as serve:
+        try:
+            assert serve.stdout is not None
+            serve.stdout.readline()
+            note = server.note()
+            assert server.script("stop").returncode == 0
+            assert serve.wait(TIMEOUT_S) == 0
+        finally:
+            serve.kill()
+    server.assert_gone(note)
+
+
+def test_the_foreground_leaves_a_server_that_it_did_not_start(demo_server: Server) -> None:
+    result = demo_server.script("serve", "--foreground")
+    assert result.returncode == 0
+    assert "Already running" in result.stderr
+    assert ask(demo_server).json() == ANSWER
+
+
+def test_serve_works_where_tokens_are_asked_for_and_behind_a_proxy(server: Server) -> None:
+    server.write_configuration(disable_token_authorization="false")
+    proxy = "http://127.0.0.1:9"  # nobody listens there
+    result = server.serve(HTTP_PROXY=proxy, http_proxy=proxy)
+    assert json.loads(result.stdout.splitlines()[1]) == ANSWER
+    assert ask(server).status_code == 400
+    assert server.runtime.key_file.exists()
+
+
+def test_stop_works_without_the_configuration_file(server: Server) -> None:
+    server.serve()
+    note = server.note()
+    text = server.path.read_text()
+    server.path.unlink()
+    assert server.script("stop").returncode == 0
+    server.path.write_text(text)
+    server.assert_gone(note)
+
+
+def test_nothing_is_fetched_from_a_url(server: Server) -> None:
+    server.write_configuration(enable_model_api="true")
+    server.serve()
+    models = server.configuration.model_url.rsplit("/", 1)[0]
+    url = "http://127.0.0.1:9/other.mar"
+    response = requests.post(models, params={"url": url}, timeout=TIMEOUT_S)
+    assert response.status_code == 404
+    assert "does not match any allowed URL" in response.text
 
 
 def test_serve_starts_anew_after_a_crash(server: Server) -> None:
@@ -180,70 +230,6 @@ def test_an_interrupted_serve_leaves_nothing(server: Server) -> None:
         serve.send_signal(signal.SIGINT)
         assert serve.wait(TIMEOUT_S) == 130
     server.assert_gone(note)
-
-
-def test_a_model_that_cannot_load_shows_its_own_error(server: Server) -> None:
-    # An archive of another name is served as it was built; this one was changed since.
-    store = server.model_store
-    result = server.script("build-archive", "--model-name=broken", f"--model-store={store}")
-    assert result.returncode == 0, result.stderr
-    _spoil(store / "broken.mar")
-    broken = Server(server.folder / "broken", store, "broken")
-    served = broken.script("serve")
-    assert served.returncode == 1
-    assert "WeightsError" in served.stderr
-    assert broken.runtime.note() is None
-    broken.stop()
-
-
-def _spoil(archive: Path) -> None:
-    """Flip one bit of the weights in an archive that stays a sound zip file."""
-    with zipfile.ZipFile(archive) as source:
-        contents = {name: source.read(name) for name in source.namelist()}
-    weights = bytearray(contents["weights.pth"])
-    weights[len(weights) // 2] ^= 1
-    contents["weights.pth"] = bytes(weights)
-    with zipfile.ZipFile(archive, "w") as target:
-        for name, content in contents.items():
-            target.writestr(name, content)
-
-
-def test_weights_and_labels_of_ones_own(tmp_path: Path) -> None:
-    names = ["daisy", "dandelion", "rose", "sunflower", "tulip"]
-    network = densenet121(weights=None, num_classes=len(names))
-    with torch.no_grad():
-        network.classifier.bias.copy_(torch.tensor([0.0, 0, 0, 100, 0]))
-    torch.save(network.state_dict(), tmp_path / "flowers.pth")
-    rows = {str(index): [f"f{index}", name] for index, name in enumerate(names)}
-    (tmp_path / "labels.json").write_text(json.dumps(rows))
-    store = tmp_path / "model_store"
-    store.mkdir()
-    flowers = Server(tmp_path / "server", store, "flowers")
-    built = flowers.script(
-        "build-archive",
-        "--model-name=flowers",
-        f"--model-store={store}",
-        DENSENET121_WEIGHTS=str(tmp_path / "flowers.pth"),
-        INDEX_TO_NAME=str(tmp_path / "labels.json"),
-    )
-    assert built.returncode == 0, built.stderr
-    try:
-        flowers.serve()
-        response = ask(flowers)
-        assert flowers.url.endswith("/predictions/flowers")
-        assert response.json() == {"class_id": "f3", "class_name": "sunflower"}
-        assert response.headers["X-Model-Weights"].startswith("custom:")
-    finally:
-        flowers.stop()
-
-
-def test_a_missing_archive_of_ones_own_is_named(tmp_path: Path) -> None:
-    flowers = Server(tmp_path / "server", tmp_path, "flowers")
-    result = flowers.script("serve")
-    assert result.returncode == 1
-    assert "DENSENET121_WEIGHTS" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    flowers.stop()
 
 
 def test_torchserve_itself_serves_the_archive(server: Server, tmp_path: Path) -> None:

@@ -100,6 +100,23 @@ def test_a_form_without_a_file_is_400(demo_server: Server) -> None:
     _assert_error(response, 400, "NoImageError", "user", "'file'")
 
 
+def test_a_field_called_body_is_no_image(demo_server: Server) -> None:
+    response = post(demo_server, files={"file": UMBRELLA.read_bytes()}, data={"body": "hello"})
+    assert response.json() == ANSWER
+
+
+def test_an_input_that_was_left_empty_is_no_second_file(demo_server: Server) -> None:
+    files = {"file": UMBRELLA.read_bytes(), "x": ("", b"", "application/octet-stream")}
+    assert post(demo_server, files=files).json() == ANSWER
+
+
+def test_an_image_sent_as_urlencoded_form_is_torchserves_own_500(demo_server: Server) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    response = post(demo_server, data=UMBRELLA.read_bytes(), headers=headers)
+    assert response.status_code == 500
+    assert response.json()["type"] == "ErrorDataDecoderException"
+
+
 def test_two_files_are_400(demo_server: Server) -> None:
     picture = ("picture.png", UMBRELLA.read_bytes(), "image/png")
     response = post(demo_server, files={"a": picture, "b": picture})
@@ -183,7 +200,7 @@ def test_models_are_neither_registered_nor_deleted(demo_server: Server) -> None:
 def test_predict_prints_a_line_for_each_file(demo_server: Server, tmp_path: Path) -> None:
     (tmp_path / "no image.jpg").write_text("hello")
     files = [str(SAMPLES / "maze.png"), str(tmp_path / "no image.jpg"), str(UMBRELLA)]
-    result = demo_server.script("predict", "--url", demo_server.url, *files)
+    result = demo_server.script("predict", *files)  # the address is the configuration's
     assert result.stdout.splitlines() == [
         f"{files[0]}\tn03733281\tmaze",
         f"{files[2]}\tn04507155\tumbrella",

@@ -76,16 +76,21 @@ def test_really_full_disk_is_one_line() -> None:
     result = run_main("file = open('/dev/full', 'w', buffering=1); file.write('x\\n')")
 
     assert result.status == 1
-    assert result.errors.startswith("error: the disk is full (while writing)\n")
+    assert result.errors.startswith("error: the disk is full (while reading or writing)\n")
 
 
 @pytest.mark.parametrize("code", ["EACCES", "ENOENT", "EIO"])
-def test_other_os_errors_propagate(code: str) -> None:
-    result = run_main(f"raise OSError(errno.{code}, 'of another kind')")
+def test_what_the_operating_system_refuses_is_one_line(code: str) -> None:
+    result = run_main(f"raise OSError(errno.{code}, 'of another kind', '/store')")
+
+    assert result == (1, "", "error: of another kind (/store)\n")
+
+
+def test_an_os_error_of_a_library_propagates() -> None:
+    result = run_main("raise OSError('of another kind')")
 
     assert result.status == 1
     assert "Traceback" in result.errors
-    assert "of another kind" in result.errors
 
 
 def test_programming_error_propagates() -> None:

@@ -231,6 +231,24 @@ def test_official_file_with_a_wrong_hash_is_an_error(store: Path, online: Weight
     assert path.read_bytes() == OWN
 
 
+def test_another_file_than_the_official_one_is_an_error_not_a_reason_for_demo_weights(
+    store: Path, offline: WeightsRecord
+) -> None:
+    with serving(lambda _: Answer(OWN)) as server:
+        environment = {"DENSENET121_WEIGHTS_URL": server.url}
+
+        with pytest.raises(CommandError, match="SHA-256 begins with"):
+            find_weights(store, environment=environment, official=offline)
+
+    assert not list(store.glob("*.pth"))
+
+
+def test_empty_mirror_is_none(store: Path, online: WeightsRecord) -> None:
+    found = find_weights(store, environment={"DENSENET121_WEIGHTS_URL": ""}, official=online)
+
+    assert found.name == online.name
+
+
 # require_pretrained.
 
 
@@ -273,7 +291,7 @@ def test_required_pretrained_weights_take_an_own_file(store: Path, own: Path) ->
 def test_advice_names_file_folder_and_variable(store: Path) -> None:
     advice = how_to_get(store)
 
-    for word in ("densenet121-a639ec97.pth", "model_store/", "DENSENET121_WEIGHTS"):
+    for word in ("densenet121-a639ec97.pth", str(store), "DENSENET121_WEIGHTS"):
         assert word in advice
 
 

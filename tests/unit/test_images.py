@@ -1,13 +1,17 @@
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 from torchvision import transforms
 
+from archive_builder import HANDLER
 from densenet_classifier.errors import (
     ImageTooLargeError,
     NoImageError,
@@ -288,3 +292,52 @@ def test_a_damaged_image_gives_pixels_or_a_request_error(
         except RequestError:
             refused += 1
     assert refused or name in {"BMP", "TIFF"}  # pixels as they are have no wrong value
+
+
+# Memory.
+
+SIDE = 7000  # 49 million pixels, just within the default limit
+# Of the whole process: the decoded picture and at most one more of its size.
+MOST_BYTES_A_PIXEL = 13
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from densenet_classifier.images import decode
+from densenet_classifier.settings import Settings
+
+content = Path(sys.argv[1]).read_bytes()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+decode(content, Settings())
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"), [("RGB", "JPEG"), ("RGBA", "PNG"), ("I;16", "PNG"), ("F", "TIFF")]
+)
+def test_the_memory_of_a_picture_is_bounded(mode: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    options = {"compression": "tiff_lzw"} if name == "TIFF" else {}
+    Image.new(mode, (SIDE, SIDE)).save(path, name, **options)
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(path)],
+        env={"PYTHONPATH": str(HANDLER)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert int(result.stdout) < SIDE * SIDE * MOST_BYTES_A_PIXEL
+
+
+def test_a_server_without_memory_does_not_blame_the_image(
+    encode: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise MemoryError
+
+    content = encode(Image.new("RGB", (10, 10)), "PNG")
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(MemoryError):
+        decode(content, SETTINGS)

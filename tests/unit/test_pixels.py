@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from densenet_classifier.errors import UndecodableImageError
 from densenet_classifier.images import decode
-from densenet_classifier.pixels import to_rgb, upright
+from densenet_classifier.pixels import eight_bit, on_white, upright
 from densenet_classifier.settings import Settings
 
 SETTINGS = Settings()
@@ -37,7 +37,7 @@ LOSSY: dict[str, dict[str, object]] = {
 
 def rgb(content: bytes) -> Array:
     with Image.open(BytesIO(content)) as image:
-        result = to_rgb(upright(image))
+        result = on_white(eight_bit(upright(image)))
     assert result.mode == "RGB"
     return np.asarray(result)
 
@@ -281,4 +281,4 @@ def test_a_jpeg_with_a_second_picture_is_decoded(encode: Callable[..., bytes]) -
 
 def test_an_rgb_picture_is_not_touched() -> None:
     image = Image.fromarray(seen())
-    assert to_rgb(image) is image
+    assert on_white(eight_bit(image)) is image

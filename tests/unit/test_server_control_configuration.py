@@ -35,7 +35,7 @@ def load(path: Path, text: str) -> Configuration:
         pytest.param("a=x y\n", {"a": "x y"}, id="space in the value"),
         pytest.param("a=b=c==\n", {"a": "b=c=="}, id="equals signs in the value"),
         pytest.param("a=\n", {"a": ""}, id="empty value"),
-        pytest.param("just words\n", {}, id="line without an equals sign"),
+        pytest.param("a={ \\\n  1}\nb=2\n", {"a": "{ 1}", "b": "2"}, id="continued line"),
         pytest.param("a=1\na=2\n", {"a": "2"}, id="the last of two counts"),
         pytest.param("a=1\r\nb=2\r\n", {"a": "1", "b": "2"}, id="lines of Windows"),
     ],
@@ -287,3 +287,30 @@ def test_every_own_setting_stands_below_a_comment(own: Configuration) -> None:
     with_settings = [block for block in blocks if parse_properties(block)]
 
     assert [block for block in with_settings if not block.startswith("#")] == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"just words\n", b"port: 8080\n", b"a=\xff\n"],
+    ids=["no equals sign", "colon", "no UTF-8"],
+)
+def test_configuration_that_cannot_be_read_is_an_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "c.properties"
+    path.write_bytes(content)
+
+    with pytest.raises(CommandError, match="cannot be read"):
+        Configuration.load({"TS_CONFIG_FILE": str(path)})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"grpc_inference_port": "abc"},
+        {"inference_address": "http://127.0.0.1:99999"},
+        {"metrics_address": "unix:/tmp/socket"},
+    ],
+    ids=["no number", "too large", "no address"],
+)
+def test_address_that_makes_no_sense_is_an_error(values: dict[str, str]) -> None:
+    with pytest.raises(CommandError, match=next(iter(values))):
+        Configuration(Path("c.properties"), values).listeners()

@@ -23,7 +23,6 @@ from server_control.runtime import Note, Runtime, java_process, processes
 from server_control.torchserve import require_free_ports, stop, wait_until_ready
 from tests.unit.local_http import Answer, refusing, serving
 
-JAVA = "org.pytorch.serve.ModelServer"
 SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
 # Ends by itself a while after TorchServe's own process, and writes a file to show that.
@@ -32,7 +31,7 @@ import contextlib, sys, time
 from pathlib import Path
 import psutil
 
-private_folder, java, ended = sys.argv[1:]
+java, ended = sys.argv[1:3]
 print("ready", flush=True)
 with contextlib.suppress(psutil.NoSuchProcess):
     while psutil.Process(int(java)).status() != psutil.STATUS_ZOMBIE:
@@ -40,6 +39,17 @@ with contextlib.suppress(psutil.NoSuchProcess):
 time.sleep(0.3)
 Path(ended).touch()
 """
+
+
+def java(folder: str) -> list[str]:
+    """Return the arguments by which a server's Java is known."""
+    return [f"-Djava.io.tmpdir={folder}", "org.pytorch.serve.ModelServer"]
+
+
+def worker(folder: str) -> list[str]:
+    """Return the arguments by which a server's worker is known."""
+    return ["--sock-name", f"{folder}/.ts.sock.9000"]
+
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
 
@@ -55,7 +65,7 @@ def runtime(
 ) -> Runtime:
     monkeypatch.setattr(runtime_module, "RUN", tmp_path / "run")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    found = Runtime(configuration)
+    found = Runtime(configuration.path)
     with found.locked():  # makes the folder
         return found
 
@@ -97,7 +107,7 @@ def test_folder_is_named_after_the_configuration(runtime: Runtime, tmp_path: Pat
 def test_every_configuration_has_a_folder_of_its_own(tmp_path: Path) -> None:
     paths = [tmp_path / "a" / "x.properties", tmp_path / "b" / "x.properties"]
 
-    one, another = (Runtime(Configuration(path, {})).folder for path in paths)
+    one, another = (Runtime(path).folder for path in paths)
 
     assert one != another
 
@@ -105,14 +115,14 @@ def test_every_configuration_has_a_folder_of_its_own(tmp_path: Path) -> None:
 def test_same_configuration_has_the_same_folder(
     runtime: Runtime, configuration: Configuration
 ) -> None:
-    assert Runtime(configuration).folder == runtime.folder
+    assert Runtime(configuration.path).folder == runtime.folder
 
 
 def test_second_command_is_kept_out(runtime: Runtime, configuration: Configuration) -> None:
     entered = Event()
 
     def second() -> None:
-        with Runtime(configuration).locked():
+        with Runtime(configuration.path).locked():
             entered.set()
 
     thread = Thread(target=second)
@@ -166,6 +176,7 @@ def test_there_is_no_note_before_a_start(runtime: Runtime) -> None:
         pytest.param('{"temp": "/tmp/den', id="truncated"),
         pytest.param("[]", id="no object"),
         pytest.param("null", id="null"),
+        pytest.param('{"temp": "", "configuration": {}, "archive": {}}', id="no folder"),
         pytest.param('{"temp": "x"}', id="fields missing"),
         pytest.param(
             '{"temp": "x", "configuration": {}, "archive": {}, "pid": 1}', id="unknown field"
@@ -192,7 +203,7 @@ def used(runtime: Runtime, configuration: Configuration) -> Runtime:
     for path in (
         runtime.folder / "key_file.json",
         runtime.folder / "config.properties",
-        runtime.log,
+        runtime.console,
         logs / "model_log.log",
     ):
         path.write_text("text")
@@ -215,7 +226,7 @@ def test_clean_removes_the_private_folder(used: Runtime) -> None:
     assert not Path(note.temp).exists()
 
 
-@pytest.mark.parametrize("name", ["torchserve.log", "logs/model_log.log"])
+@pytest.mark.parametrize("name", ["console.log", "logs/model_log.log"])
 def test_clean_keeps_the_log(used: Runtime, name: str) -> None:
     used.clean()
 
@@ -232,43 +243,49 @@ def test_clean_twice_is_no_error(used: Runtime) -> None:
 # processes.
 
 
-def test_process_with_the_private_folder_in_an_argument_is_found(note: Note, spawn: Spawn) -> None:
-    process = spawn(SLEEP, f"--sock-name={note.temp}/.ts.sock.9000")
+def test_worker_with_a_socket_in_the_private_folder_is_found(note: Note, spawn: Spawn) -> None:
+    process = spawn(SLEEP, *worker(note.temp))
 
     assert [found.pid for found in processes(note)] == [process.pid]
 
 
+def test_bystander_that_names_the_private_folder_is_not_found(note: Note, spawn: Spawn) -> None:
+    spawn(SLEEP, f"{note.temp}/.ts.sock.9000", note.temp, f"--file={note.temp}/log")
+
+    assert processes(note) == []
+
+
 def test_process_with_another_folder_is_not_found(note: Note, spawn: Spawn) -> None:
-    spawn(SLEEP, note.temp.replace("private", "another"))
+    spawn(SLEEP, *worker(note.temp.replace("private", "another")))
 
     assert processes(note) == []
 
 
 def test_process_that_ended_and_was_not_waited_for_is_not_found(note: Note, spawn: Spawn) -> None:
-    process = spawn("print('ready', flush=True)", note.temp)
+    process = spawn("print('ready', flush=True)", *worker(note.temp))
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
 
     assert processes(note) == []
 
 
 def test_java_is_the_process_of_the_model_server(note: Note, spawn: Spawn) -> None:
-    spawn(SLEEP, note.temp)
-    java = spawn(SLEEP, JAVA, note.temp)
+    spawn(SLEEP, *worker(note.temp))
+    server = spawn(SLEEP, *java(note.temp))
 
     found = java_process(note)
 
     assert found is not None
-    assert found.pid == java.pid
+    assert found.pid == server.pid
 
 
 def test_java_of_another_server_is_not_found(note: Note, spawn: Spawn) -> None:
-    spawn(SLEEP, JAVA, note.temp.replace("private", "another"))
+    spawn(SLEEP, *java(note.temp.replace("private", "another")))
 
     assert java_process(note) is None
 
 
 def test_worker_alone_is_no_java(note: Note, spawn: Spawn) -> None:
-    spawn(SLEEP, note.temp)
+    spawn(SLEEP, *worker(note.temp))
 
     assert java_process(note) is None
 
@@ -277,7 +294,7 @@ def test_worker_alone_is_no_java(note: Note, spawn: Spawn) -> None:
 
 
 def test_stop_ends_java(note: Note, spawn: Spawn) -> None:
-    spawn(SLEEP, JAVA, note.temp)
+    spawn(SLEEP, *java(note.temp))
 
     stop(note)
 
@@ -287,8 +304,8 @@ def test_stop_ends_java(note: Note, spawn: Spawn) -> None:
 def test_stop_waits_for_workers_that_end_with_java(
     note: Note, spawn: Spawn, tmp_path: Path
 ) -> None:
-    java = spawn(SLEEP, JAVA, note.temp)
-    spawn(WORKER, note.temp, str(java.pid), str(tmp_path / "ended"))
+    server = spawn(SLEEP, *java(note.temp))
+    spawn(WORKER, str(server.pid), str(tmp_path / "ended"), *worker(note.temp))
 
     stop(note)
 
@@ -303,7 +320,7 @@ def test_stop_asks_java_before_it_kills(note: Note, spawn: Spawn, tmp_path: Path
         f"def end(*_):\n    open({str(told)!r}, 'w').close()\n    sys.exit()\n"
         f"signal.signal(signal.SIGTERM, end)\n{SLEEP}"
     )
-    spawn(polite, JAVA, note.temp)
+    spawn(polite, *java(note.temp))
 
     stop(note)
 
@@ -311,7 +328,7 @@ def test_stop_asks_java_before_it_kills(note: Note, spawn: Spawn, tmp_path: Path
 
 
 def test_stop_kills_java_that_ignores_the_request(note: Note, spawn: Spawn) -> None:
-    spawn(DEAF, JAVA, note.temp)
+    spawn(DEAF, *java(note.temp))
 
     stop(note, timeout_s=0.3)
 
@@ -319,7 +336,7 @@ def test_stop_kills_java_that_ignores_the_request(note: Note, spawn: Spawn) -> N
 
 
 def test_stop_kills_workers_that_lost_their_java(note: Note, spawn: Spawn) -> None:
-    spawn(DEAF, note.temp)
+    spawn(DEAF, *worker(note.temp))
 
     stop(note, timeout_s=5)
 
@@ -327,7 +344,7 @@ def test_stop_kills_workers_that_lost_their_java(note: Note, spawn: Spawn) -> No
 
 
 def test_stop_leaves_other_processes_alone(note: Note, spawn: Spawn) -> None:
-    other = spawn(SLEEP, JAVA, "another-folder")
+    other = spawn(SLEEP, *java("another-folder"))
 
     stop(note, timeout_s=0.3)
 
@@ -416,7 +433,7 @@ def managed_at(url: str) -> Configuration:
 @pytest.fixture
 def running(note: Note, spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> Note:
     monkeypatch.setattr(torchserve, "_POLL_S", 0.01)
-    spawn(SLEEP, JAVA, note.temp)
+    spawn(SLEEP, *java(note.temp))
     return note
 
 
@@ -447,10 +464,12 @@ def test_wait_ends_at_the_deadline(runtime: Runtime, running: Note) -> None:
 
 
 def test_wait_ends_when_a_worker_died(runtime: Runtime, running: Note) -> None:
-    runtime.log.write_text(
+    runtime.logs.mkdir()
+    (runtime.logs / "model_log.log").write_text(
+        "x INFO MODEL_LOG - Backend worker process died.\n"
         "x INFO MODEL_LOG - WeightsError: not a DenseNet-121\n"
-        "x INFO TS_LOG - Backend worker process died.\n"
     )
+    (runtime.logs / "ts_log.log").write_text("x INFO TS_LOG - Something else\n")
 
     with refusing() as url, pytest.raises(CommandError) as caught:
         wait_until_ready(managed_at(url), runtime, running, 30)
@@ -462,7 +481,7 @@ def test_wait_ends_when_a_worker_died(runtime: Runtime, running: Note) -> None:
 
 
 def test_wait_ends_when_java_ended(runtime: Runtime, note: Note) -> None:
-    runtime.log.write_text("Error: could not reserve enough memory\n")
+    runtime.console.write_text("Error: could not reserve enough memory\n")
 
     with refusing() as url, pytest.raises(CommandError) as caught:
         wait_until_ready(managed_at(url), runtime, note, 30)
@@ -470,13 +489,13 @@ def test_wait_ends_when_java_ended(runtime: Runtime, note: Note) -> None:
     message = str(caught.value)
     assert message.startswith("TorchServe ended while starting.")
     assert message.splitlines()[-1] == "  Error: could not reserve enough memory"
-    assert str(runtime.log) in message
+    assert str(runtime.console) in message
 
 
 def test_signal_number_is_the_one_that_java_gets(note: Note, spawn: Spawn) -> None:
     """SIGTERM lets TorchServe end its workers in order."""
-    java = psutil.Process(spawn(SLEEP, JAVA, note.temp).pid)
+    server = psutil.Process(spawn(SLEEP, *java(note.temp)).pid)
 
     stop(note)
 
-    assert java.wait() == -signal.SIGTERM
+    assert server.wait() == -signal.SIGTERM

@@ -1,0 +1,107 @@
+"""Archives of another name: weights and labels of one's own, and what can be wrong with them."""
+
+import json
+from pathlib import Path
+
+import requests
+import torch
+from torchvision.models import densenet121
+
+from archive_builder import SAMPLES
+from archive_builder.inputs import read_record
+from tests.server.harness import Server, rewrite
+
+TIMEOUT_S = 60
+
+
+def build(server: Server, name: str, **environment: str) -> Path:
+    store = server.model_store
+    result = server.script(
+        "build-archive", f"--model-name={name}", f"--model-store={store}", **environment
+    )
+    assert result.returncode == 0, result.stderr
+    return store / f"{name}.mar"
+
+
+def test_a_model_that_cannot_load_shows_its_own_error(server: Server) -> None:
+    archive = build(server, "broken")
+    rewrite(archive, "model-config.yaml", lambda text: text + b"  no_such_setting: 1\n")
+    broken = Server(server.folder / "broken", server.model_store, "broken")
+    served = broken.script("serve")
+    assert served.returncode == 1
+    assert "SettingsError: handler: unknown setting no_such_setting" in served.stderr
+    assert broken.runtime.note() is None
+    broken.stop()
+
+
+def test_an_archive_whose_weights_were_swapped_is_refused(server: Server) -> None:
+    archive = build(server, "swapped")
+    rewrite(archive, "weights.pth", lambda content: content[:-1] + b"x")
+    swapped = Server(server.folder / "swapped", server.model_store, "swapped")
+    served = swapped.script("serve")
+    assert served.returncode == 1
+    assert "its weights are not those that it was built from" in served.stderr
+    swapped.stop()
+
+
+def test_an_archive_of_ones_own_is_built_anew_from_its_own_weights(server: Server) -> None:
+    archive = build(server, "mine")
+    before = read_record(archive)
+    assert before is not None
+    outdated = json.dumps(before | {"sources": {}}).encode()
+    rewrite(archive, "archive.json", lambda _: outdated)
+    mine = Server(server.folder / "mine", server.model_store, "mine")
+    try:
+        assert "Building mine.mar" in mine.serve().stderr
+        assert read_record(archive) == before
+    finally:
+        mine.stop()
+
+
+def test_demo_weights_in_an_archive_of_ones_own_are_no_pretrained_ones(server: Server) -> None:
+    build(server, "mine")
+    mine = Server(server.folder / "mine", server.model_store, "mine")
+    result = mine.script("serve", "--require-pretrained")
+    assert result.returncode == 1
+    assert "--require-pretrained" in result.stderr
+    mine.stop()
+
+
+def test_weights_and_labels_of_ones_own(tmp_path: Path) -> None:
+    names = ["daisy", "dandelion", "rose", "sunflower", "tulip"]
+    network = densenet121(weights=None, num_classes=len(names))
+    with torch.no_grad():
+        network.classifier.bias.copy_(torch.tensor([0.0, 0, 0, 100, 0]))
+    torch.save(network.state_dict(), tmp_path / "flowers.pth")
+    rows = {str(index): [f"f{index}", name] for index, name in enumerate(names)}
+    (tmp_path / "labels.json").write_text(json.dumps(rows))
+    store = tmp_path / "model_store"
+    store.mkdir()
+    flowers = Server(tmp_path / "server", store, "flowers")
+    built = flowers.script(
+        "build-archive",
+        "--model-name=flowers",
+        f"--model-store={store}",
+        DENSENET121_WEIGHTS=str(tmp_path / "flowers.pth"),
+        INDEX_TO_NAME=str(tmp_path / "labels.json"),
+    )
+    assert built.returncode == 0, built.stderr
+    try:
+        flowers.serve()
+        response = requests.post(
+            flowers.url, data=(SAMPLES / "umbrella.png").read_bytes(), timeout=TIMEOUT_S
+        )
+        assert flowers.url.endswith("/predictions/flowers")
+        assert response.json() == {"class_id": "f3", "class_name": "sunflower"}
+        assert response.headers["X-Model-Weights"].startswith("custom:")
+    finally:
+        flowers.stop()
+
+
+def test_a_missing_archive_of_ones_own_is_named(tmp_path: Path) -> None:
+    flowers = Server(tmp_path / "server", tmp_path, "flowers")
+    result = flowers.script("serve")
+    assert result.returncode == 1
+    assert "DENSENET121_WEIGHTS" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    flowers.stop()
