@@ -1,6 +1,7 @@
 """How every command of this project ends: its result, or one clear line and a non-zero status."""
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -26,6 +27,10 @@ def run(main: Callable[[], int]) -> NoReturn:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        # The reader of a pipe, like `head`, has enough. Python would fail again on flushing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno is None:  # no operating system's error, but a library's
             raise

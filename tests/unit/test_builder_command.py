@@ -119,3 +119,13 @@ def test_say_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     say("Starting")
 
     assert capsys.readouterr() == ("", "Starting\n")
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    with start("def main():\n    while True:\n        print('line', flush=True)\n") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(30) == 128 + signal.SIGPIPE
