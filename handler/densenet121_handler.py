@@ -136,13 +136,19 @@ def find_image(row: Row, headers: Headers) -> bytes | bytearray:
     if not files and RAW_BODY in row:
         return _as_bytes(row[RAW_BODY])
     if len(files) > 1:
-        message = f"{len(files)} files arrived ({', '.join(files)}); send one image in a request."
+        message = f"{len(files)} files arrived ({_shown(files)}); send one image in a request."
         raise SeveralImagesError(message)
     if not files:
-        arrived = f"the form fields {', '.join(row)}" if row else "no form field"
+        arrived = f"the form fields {_shown(list(row))}" if row else "no form field"
         message = f"No image in the request: {arrived} arrived. Send a file as form field 'file'."
         raise NoImageError(message)
     return _as_bytes(row[files[0]])
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Return names that a client chose, as many and as long as a message can bear."""
+    shown = [name[:40] for name in names[:8]]
+    return ", ".join(shown if len(names) <= len(shown) else [*shown, "..."])
 
 
 def _declares_type(header: object) -> bool:

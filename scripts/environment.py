@@ -15,7 +15,6 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 TRIED = (3, 11)
-OLDEST = (3, 11)
 
 
 def main(requirements: str) -> None:

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -122,7 +123,9 @@ def test_stop_without_a_server_is_fine(server: Server) -> None:
     assert "No server" in result.stderr
 
 
-def test_the_foreground_ends_with_sigterm(server: Server) -> None:
+@contextmanager
+def foreground(server: Server) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run `serve --foreground` and yield it once it has shown its answer."""
     command = [str(ROOT / "scripts" / "serve"), "--foreground"]
     with subprocess.Popen(
         command, env=server.variables(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -130,46 +133,35 @@ def test_the_foreground_ends_with_sigterm(server: Server) -> None:
         try:
             assert serve.stdout is not None
             assert serve.stdout.readline().startswith(b"curl")
-            note = server.note()
-            assert ask(server).json() == ANSWER
-            serve.send_signal(signal.SIGTERM)
-            assert serve.wait(TIMEOUT_S) == 0
+            yield serve
         finally:
             serve.kill()
+
+
+def test_the_foreground_ends_with_sigterm(server: Server) -> None:
+    with foreground(server) as serve:
+        note = server.note()
+        assert ask(server).json() == ANSWER
+        serve.send_signal(signal.SIGTERM)
+        assert serve.wait(TIMEOUT_S) == 0
     server.assert_gone(note)
 
 
 def test_the_foreground_ends_when_torchserve_does(server: Server) -> None:
-    command = [str(ROOT / "scripts" / "serve"), "--foreground"]
-    with subprocess.Popen(
-        command, env=server.variables(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as serve:
-        try:
-            assert serve.stdout is not None
-            serve.stdout.readline()
-            note = server.note()
-            java = java_process(note)
-            assert java is not None
-            java.kill()
-            assert serve.wait(TIMEOUT_S) == 1
-        finally:
-            serve.kill()
+    with foreground(server) as serve:
+        note = server.note()
+        java = java_process(note)
+        assert java is not None
+        java.kill()
+        assert serve.wait(TIMEOUT_S) == 1
     server.assert_gone(note)
 
 
 def test_the_foreground_ends_when_stopped_from_elsewhere(server: Server) -> None:
-    command = [str(ROOT / "scripts" / "serve"), "--foreground"]
-    with subprocess.Popen(
-        command, env=server.variables(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as serve:
-        try:
-            assert serve.stdout is not None
-            serve.stdout.readline()
-            note = server.note()
-            assert server.script("stop").returncode == 0
-            assert serve.wait(TIMEOUT_S) == 0
-        finally:
-            serve.kill()
+    with foreground(server) as serve:
+        note = server.note()
+        assert server.script("stop").returncode == 0
+        assert serve.wait(TIMEOUT_S) == 0
     server.assert_gone(note)
 
 

@@ -202,6 +202,11 @@ class TestWhatIsNoImage:
         (reply,) = ask([{"one": image, "two": image}])
         assert reply.error == (400, "SeveralImagesError")
 
+    def test_names_that_a_client_chose_do_not_fill_the_answer(self, ask: Ask) -> None:
+        (reply,) = ask([{f"{number}{'x' * 1000}": "text" for number in range(1000)}])
+        assert reply.error == (400, "NoImageError")
+        assert len(reply.text) < 600
+
     def test_a_caption_that_begins_like_a_bitmap_is_no_file(
         self, ask: Ask, image: bytearray
     ) -> None:
