@@ -202,6 +202,13 @@ class TestWhatIsNoImage:
         (reply,) = ask([{"one": image, "two": image}])
         assert reply.error == (400, "SeveralImagesError")
 
+    def test_a_file_input_that_was_left_empty_is_no_second_file(
+        self, ask: Ask, image: bytearray
+    ) -> None:
+        row = {"photo": image, "another": bytearray()}
+        (reply,) = ask([row], [{"photo": PLAIN_TYPE, "another": PLAIN_TYPE}])
+        assert reply.status == 200
+
     def test_names_that_a_client_chose_do_not_fill_the_answer(self, ask: Ask) -> None:
         (reply,) = ask([{f"{number}{'x' * 1000}": "text" for number in range(1000)}])
         assert reply.error == (400, "NoImageError")
