@@ -65,7 +65,7 @@ class Runtime:
             note = Note(**json.loads(self._note.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
-        # An empty name would be part of every other.
+        # Without a folder there is nothing to know a process by, and nothing to remove.
         return note if note.temp else None
 
     def write_note(self, configuration: Configuration, archive: dict[str, Any]) -> Note:
