@@ -26,6 +26,9 @@ from densenet_classifier.weights import WeightsError, count_classes, load_networ
 
 Record = dict[str, Any]
 
+# Of what belongs to the handler: code, settings, and what the web page is made of.
+_SUFFIXES = {".py", ".yaml", ".html", ".css", ".js"}
+
 
 @dataclass(frozen=True)
 class ArchiveInputs:
@@ -100,7 +103,7 @@ def read_sources(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in files
-        if path.suffix in {".py", ".yaml"}
+        if path.suffix in _SUFFIXES
     }
 
 

@@ -1,13 +1,15 @@
 """What several tiers need: the optional test assets, and weights that need no network."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from archive_builder.demo_weights import demo_weights
+from archive_builder import MODEL_STORE
+from archive_builder.demo_weights import demo_weights, file_name
 
-TIERS = ("archive", "server")
+TIERS = ("archive", "server", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,5 +34,9 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model store that holds the demo weights and nothing else."""
     store = tmp_path_factory.mktemp("demo") / "model_store"
     store.mkdir()
+    # Fitted once a checkout: the file's name is a hash of all that it depends on.
+    fitted = MODEL_STORE / file_name()
+    if fitted.exists():
+        shutil.copy(fitted, store)
     demo_weights(store)
     return store
