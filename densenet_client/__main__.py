@@ -1,36 +1,53 @@
-"""`predict`: classify image files with a running server and print one line a file.
+"""`predict`: classify images with a running server and print what they show.
 
-Exit status 0 when every file got an answer, 1 when any did not.
+Exit status 0 when every image got an answer, 1 when any did not, 2 for wrong usage.
 """
 
 import argparse
+import os
 import sys
-from pathlib import Path
 
 from archive_builder.command import run
-from densenet_client.predict import PredictionError, predict
+from densenet_client.arguments import TOKEN_VARIABLE, argument_parser
+from densenet_client.classify import Wish, classify
+from densenet_client.client import Client
+from densenet_client.names import Source, sources
+from densenet_client.output import Csv, JsonLines, Table, Writer
 from server_control.configuration import Configuration
 
 
 def main() -> int:
-    """Classify the files of the command line in their order."""
-    parser = argparse.ArgumentParser(prog="predict", description="Classify image files.")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument(
-        "--url", help="default: the address in config.properties, or in TS_CONFIG_FILE"
-    )
+    """Classify what the command line names."""
+    # A file name need not be UTF-8: it goes out with the bytes it came in with.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    parser = argument_parser()
     options = parser.parse_args()
-    url = options.url or Configuration.load().prediction_url
-    failures = 0
-    for path in options.files:
-        try:
-            prediction = predict(path, url)
-        except PredictionError as error:
-            failures += 1
-            print(f"{path}: {error}", file=sys.stderr)
-        else:
-            print(f"{path}\t{prediction.class_id}\t{prediction.class_name}", flush=True)
-    return 1 if failures else 0
+    try:
+        client = Client(
+            options.url or Configuration.load().prediction_url,
+            token=options.token or os.environ.get(TOKEN_VARIABLE, "").strip() or None,
+            timeout_s=options.timeout,
+            max_image_bytes=options.max_bytes,
+        )
+        if options.explain:
+            _ = client.explanation_url  # that there is one is known before anything is sent
+            options.explain.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:
+        parser.error(str(error))
+    found = sources(options.names, sys.stdin.buffer)
+    wish = Wish(options.top_k, options.min_probability, options.explain)
+    with client:
+        return classify(client, found, wish, options.concurrency, _writer(options, found))
+
+
+def _writer(options: argparse.Namespace, found: list[Source]) -> Writer:
+    top_k, overlay = options.top_k is not None, options.explain is not None
+    if options.json:
+        return JsonLines()
+    if options.csv:
+        return Csv(top_k=top_k, overlay=overlay)
+    return Table((source.name for source in found), top_k=top_k, overlay=overlay)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
 """A web server of one test, on a free loopback port: `with serving(answer) as server`.
 
-`answer` gets each `Request` and returns an `Answer`; `server.requests` keeps what arrived.
+`answer` gets each `Request`, several at a time, and returns an `Answer`; `server.requests` keeps
+what arrived.
 """
 
+import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from email.message import Message
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 
@@ -15,15 +20,31 @@ from threading import Thread
 class Request:
     path: str
     body: bytes
+    headers: Message = field(default_factory=Message, compare=False)
+
+    def form(self) -> dict[str, bytes]:
+        """Return the parts of a multipart body by field name."""
+        head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+        form = {}
+        for part in BytesParser().parsebytes(head + self.body).walk():
+            content = part.get_payload(decode=True)
+            if isinstance(content, bytes):  # the form itself has none
+                form[str(part.get_param("name", header="content-disposition"))] = content
+        return form
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent; `missing` bytes are promised in Content-Length and never come."""
+    """What is sent; `missing` bytes are promised in Content-Length and never come.
+
+    With `reset` nothing is: the connection is torn down.
+    """
 
     body: bytes = b""
     status: int = 200
     missing: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    reset: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,24 +54,33 @@ class Server:
 
 
 @contextmanager
-def serving(answer: Callable[[Request], Answer]) -> Iterator[Server]:
+def serving(answer: Callable[[Request], Answer], port: int = 0) -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
-            request = Request(self.path, self.rfile.read(length))
+            request = Request(self.path, self.rfile.read(length), self.headers)
             server.requests.append(request)
             reply = answer(request)
+            if reply.reset:
+                # Closed with a lingering time of 0 s a connection ends in RST, not FIN.
+                linger = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                os.close(self.connection.detach())
+                return
             self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body) + reply.missing))
             self.end_headers()
-            self.wfile.write(reply.body)
+            with suppress(ConnectionError):  # the client may have given up
+                self.wfile.write(reply.body)
 
         do_POST = do_GET  # noqa: N815 - the name that http.server looks for
 
         def log_message(self, *_arguments: object) -> None:
             """Keep the test's stderr for what the code under test says."""
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as listener:
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as listener:
         server = Server(f"http://127.0.0.1:{listener.server_port}")
         thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -1,16 +1,36 @@
+"""The importable client: what it sends, what it returns, what it raises."""
+
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
-from densenet_client.__main__ import main
-from densenet_client.predict import DEFAULT_URL, Prediction, PredictionError, predict
+from densenet_client import (
+    DEFAULT_URL,
+    Candidate,
+    Client,
+    Explanation,
+    Image,
+    NoServerError,
+    Prediction,
+    PredictionError,
+)
 from tests.unit.local_http import Answer, Request, Server, refusing, serving
 
 CONTENT = b"\x89PNG\r\n\x1a\n\x00\xff"
-GOOD = Answer(json.dumps({"class_id": "n04507155", "class_name": "umbrella"}).encode())
-REFUSED = {"code": 415, "type": "UnsupportedImageError", "message": "GIF is not accepted."}
+HEATMAP = b"\x89PNG heat"
+UMBRELLA = {"class_id": "n04507155", "class_name": "umbrella"}
+REFUSED = {"code": 415, "type": "UnsupportedImageError", "message": "PDF is not accepted."}
+WAIT_S = 10
+
+
+def json_answer(value: Any, status: int = 200) -> Answer:
+    return Answer(json.dumps(value).encode(), status)
 
 
 @pytest.fixture
@@ -22,83 +42,66 @@ def picture(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with serving(lambda _: GOOD) as server:
+    with serving(lambda _: json_answer(UMBRELLA)) as server:
         yield server
 
 
-# One file.
+def predicted(answer: Answer, **options: Any) -> Prediction:
+    with serving(lambda _: answer) as server, Client(server.url, retries=0) as client:
+        return client.predict(CONTENT, **options)
 
 
-def test_answer_becomes_a_prediction(picture: Path, server: Server) -> None:
-    assert predict(picture, server.url) == Prediction("n04507155", "umbrella")
+def explained(answer: Answer, **options: Any) -> Explanation:
+    with serving(lambda _: answer) as server, Client(f"{server.url}/predictions/m") as client:
+        return client.explain(CONTENT, **options)
 
 
-def test_more_fields_in_the_answer_are_no_error(picture: Path) -> None:
-    answer = Answer(b'{"class_id": "a", "class_name": "ant", "probability": 0.9}')
-
-    with serving(lambda _: answer) as server:
-        assert predict(picture, server.url) == Prediction("a", "ant")
+# Answers.
 
 
-def test_file_is_sent_as_form_field_file(picture: Path, server: Server) -> None:
-    predict(picture, f"{server.url}/predictions/m")
-
-    (request,) = server.requests
-    head, _, rest = request.body.partition(b"\r\n\r\n")
-    assert b'name="file"; filename="umbrella.png"' in head
-    assert rest.startswith(CONTENT + b"\r\n--")
-    assert request.path == "/predictions/m"
+def test_answer_becomes_a_prediction() -> None:
+    assert predicted(json_answer(UMBRELLA)) == Prediction("n04507155", "umbrella", None, ())
 
 
-def test_default_is_the_service_on_this_machine() -> None:
-    assert DEFAULT_URL == "http://127.0.0.1:8080/predictions/densenet121"
+def test_prediction_with_candidates() -> None:
+    candidates = [{**UMBRELLA, "probability": 0.75}, {**UMBRELLA, "probability": 0.25}]
+    answer = {**UMBRELLA, "probability": 0.75, "predictions": candidates}
+
+    assert predicted(json_answer(answer), top_k=2) == Prediction(
+        "n04507155",
+        "umbrella",
+        0.75,
+        (Candidate("n04507155", "umbrella", 0.75), Candidate("n04507155", "umbrella", 0.25)),
+    )
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        pytest.param(
-            Answer(json.dumps(REFUSED).encode(), status=415),
-            "415 GIF is not accepted.",
-            id="message of the service",
-        ),
-        pytest.param(Answer(b"<h1>Bad</h1>", status=502), "502 <h1>Bad</h1>", id="no JSON"),
-        pytest.param(Answer(b"[1]", status=500), "500 [1]", id="JSON of another form"),
-        pytest.param(Answer(b'{"a": 1}', status=500), '500 {"a": 1}', id="JSON without message"),
-        pytest.param(Answer(b"", status=404), "404 Not Found", id="no body"),
-    ],
-)
-def test_error_status_is_an_error_with_its_message(
-    picture: Path, answer: Answer, message: str
-) -> None:
-    with serving(lambda _: answer) as server, pytest.raises(PredictionError) as caught:
-        predict(picture, server.url)
+def test_not_recognised_is_an_answer() -> None:
+    prediction = predicted(json_answer({"class_id": None, "class_name": None}))
 
-    assert str(caught.value) == message
+    assert prediction == Prediction(None, None)
+    assert not prediction.recognised
 
 
-def test_no_server_is_an_error_that_says_how_to_start_one(picture: Path) -> None:
-    with refusing() as url, pytest.raises(PredictionError) as caught:
-        predict(picture, url)
-
-    assert str(caught.value) == f"no server at {url}; start one with ./scripts/serve"
+def test_a_class_is_recognised() -> None:
+    assert Prediction("n04507155", "umbrella").recognised
 
 
-def test_missing_file_is_an_error_before_anything_is_sent(tmp_path: Path, server: Server) -> None:
-    with pytest.raises(PredictionError, match=r"^No such file or directory$"):
-        predict(tmp_path / "missing.png", server.url)
+def test_explanation_has_heat_maps() -> None:
+    encoded = b64encode(HEATMAP).decode()
+    entry = {**UMBRELLA, "probability": 0.5, "heatmap": encoded}
 
-    assert server.requests == []
+    assert explained(json_answer({**entry, "predictions": [entry]})) == Explanation(
+        "n04507155",
+        "umbrella",
+        0.5,
+        (Candidate("n04507155", "umbrella", 0.5, HEATMAP),),
+        heatmap=HEATMAP,
+    )
 
 
-def test_folder_is_an_error(tmp_path: Path, server: Server) -> None:
-    with pytest.raises(PredictionError, match=r"^Is a directory$"):
-        predict(tmp_path, server.url)
-
-
-def test_url_that_is_none_is_an_error(picture: Path) -> None:
-    with pytest.raises(PredictionError, match="Invalid URL"):
-        predict(picture, "nowhere")
+def test_explanation_without_a_heat_map_is_an_error() -> None:
+    with pytest.raises(PredictionError, match="is no DenseNet-121"):
+        explained(json_answer(UMBRELLA))
 
 
 @pytest.mark.parametrize(
@@ -107,106 +110,205 @@ def test_url_that_is_none_is_an_error(picture: Path) -> None:
         pytest.param(b"<html>a proxy's page</html>", id="no JSON"),
         pytest.param(b'{"prediction": 1}', id="other fields"),
         pytest.param(b"[]", id="no object"),
+        pytest.param(b'{"class_id": 5, "class_name": "a"}', id="a number for a name"),
+        pytest.param(b'{"class_id": "a", "class_name": "a", "predictions": [1]}', id="candidate"),
+        pytest.param(b'{"predictions": []}', id="a list of answers"),
     ],
 )
-def test_answer_that_is_no_prediction_is_an_error(picture: Path, body: bytes) -> None:
-    with serving(lambda _: Answer(body)) as server, pytest.raises(PredictionError):
-        predict(picture, server.url)
-
-
-# The command.
-
-RunMain = Callable[..., int]
-
-
-@pytest.fixture
-def run_main(monkeypatch: pytest.MonkeyPatch) -> RunMain:
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr("sys.argv", ["predict", *arguments])
-        return main()
-
-    return run
-
-
-@pytest.fixture
-def echo() -> Iterator[Server]:
-    """Answer with the file's content as the class; refuse the content `bad`."""
-
-    def answer(request: Request) -> Answer:
-        content = request.body.partition(b"\r\n\r\n")[2].partition(b"\r\n")[0].decode()
-        if content == "bad":
-            return Answer(json.dumps(REFUSED).encode(), status=415)
-        return Answer(json.dumps({"class_id": f"id-{content}", "class_name": content}).encode())
-
-    with serving(answer) as server:
-        yield server
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Callable[..., list[str]]:
-    def write(*contents: str) -> list[str]:
-        paths = [tmp_path / f"{number}.png" for number in range(len(contents))]
-        for path, content in zip(paths, contents, strict=True):
-            path.write_text(content)
-        return [str(path) for path in paths]
-
-    return write
-
-
-def test_one_line_a_file_in_the_order_asked_for(
-    run_main: RunMain,
-    echo: Server,
-    files: Callable[..., list[str]],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    one, two, three = files("owl", "ant", "fox")
-
-    run_main("--url", echo.url, three, one, two)
-
-    assert capsys.readouterr() == (
-        f"{three}\tid-fox\tfox\n{one}\tid-owl\towl\n{two}\tid-ant\tant\n",
-        "",
-    )
-
-
-def test_file_that_fails_does_not_stop_the_others(
-    run_main: RunMain,
-    echo: Server,
-    files: Callable[..., list[str]],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    one, two, three = files("owl", "bad", "fox")
-
-    run_main("--url", echo.url, one, two, three)
-
-    assert capsys.readouterr() == (
-        f"{one}\tid-owl\towl\n{three}\tid-fox\tfox\n",
-        f"{two}: 415 GIF is not accepted.\n",
-    )
+def test_answer_that_is_no_prediction_is_an_error(body: bytes) -> None:
+    with pytest.raises(PredictionError, match="is no DenseNet-121: it answered"):
+        predicted(Answer(body))
 
 
 @pytest.mark.parametrize(
-    ("contents", "status"),
+    ("answer", "message", "type_"),
     [
-        pytest.param(["owl"], 0, id="one answer"),
-        pytest.param(["owl", "fox"], 0, id="all answers"),
-        pytest.param(["bad", "fox"], 1, id="one failure"),
-        pytest.param(["bad", "bad"], 1, id="all failures"),
+        pytest.param(
+            json_answer(REFUSED, 415), "PDF is not accepted.", REFUSED["type"], id="the service"
+        ),
+        pytest.param(Answer(b"<h1>Bad</h1>", 502), "<h1>Bad</h1>", None, id="no JSON"),
+        pytest.param(Answer(b"[1]", 500), "[1]", None, id="JSON of another form"),
+        pytest.param(Answer(b'{"a": 1}', 500), '{"a": 1}', None, id="JSON without message"),
+        pytest.param(Answer(b"", 404), "Not Found", None, id="no body"),
     ],
 )
-def test_status_tells_whether_every_file_got_an_answer(
-    run_main: RunMain,
-    echo: Server,
-    files: Callable[..., list[str]],
-    contents: list[str],
-    status: int,
+def test_error_status_is_an_error_with_what_was_said(
+    answer: Answer, message: str, type_: str | None
 ) -> None:
-    assert run_main("--url", echo.url, *files(*contents)) == status
+    with pytest.raises(PredictionError) as caught:
+        predicted(answer)
+
+    assert (caught.value.status, caught.value.type) == (answer.status, type_)
+    assert caught.value.message == message
+    assert str(caught.value) == f"{answer.status} {message}"
 
 
-def test_no_file_is_a_usage_error(run_main: RunMain, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        run_main()
+# Requests.
 
-    assert caught.value.code == 2
-    assert "usage: predict" in capsys.readouterr().err
+
+@pytest.fixture
+def open_file(picture: Path) -> Iterator[Any]:
+    with picture.open("rb") as file:
+        yield file
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(lambda path, _: path, id="path"),
+        pytest.param(lambda path, _: str(path), id="text"),
+        pytest.param(lambda path, _: path.read_bytes(), id="bytes"),
+        pytest.param(lambda _, file: file, id="file"),
+        pytest.param(lambda *_: BytesIO(CONTENT), id="in memory"),
+    ],
+)
+def test_image_is_sent_as_form_field_file(
+    server: Server, picture: Path, open_file: Any, image: Callable[..., Image]
+) -> None:
+    with Client(f"{server.url}/predictions/m") as client:
+        client.predict(image(picture, open_file))
+
+    (request,) = server.requests
+    assert request.form() == {"file": CONTENT}
+    assert request.path == "/predictions/m"
+    assert b"umbrella" not in request.body  # names of files are private
+
+
+def test_open_file_stays_open(server: Server, open_file: Any) -> None:
+    with Client(server.url) as client:
+        client.predict(open_file)
+
+    assert not open_file.closed
+
+
+def test_options_are_fields_of_the_form(server: Server) -> None:
+    with Client(server.url) as client:
+        client.predict(CONTENT, top_k=5, min_probability=0.25)
+
+    (request,) = server.requests
+    assert request.form() == {"top_k": b"5", "min_probability": b"0.25", "file": CONTENT}
+
+
+def test_explanation_is_asked_for_beside_the_prediction() -> None:
+    encoded = b64encode(HEATMAP).decode()
+    with serving(lambda _: json_answer({**UMBRELLA, "heatmap": encoded})) as server:
+        with Client(f"{server.url}/a/predictions/m/1.0") as client:
+            client.explain(CONTENT, top_k=3, min_probability=0.5, target="n1")
+
+        (request,) = server.requests
+        assert request.path == "/a/explanations/m/1.0"
+        assert request.headers["Accept"] == "application/json"
+        assert request.form() == {
+            "top_k": b"3",
+            "min_probability": b"0.5",
+            "target": b"n1",
+            "file": CONTENT,
+        }
+
+
+def test_overlay_is_the_picture_that_is_answered() -> None:
+    with serving(lambda _: Answer(CONTENT)) as server:
+        with Client(f"{server.url}/predictions/m") as client:
+            assert client.overlay(CONTENT, top_k=2, target="n1") == CONTENT
+
+        (request,) = server.requests
+        assert request.path == "/explanations/m"
+        assert request.headers["Accept"] == "image/png"
+        assert request.form() == {"top_k": b"2", "target": b"n1", "file": CONTENT}
+
+
+def test_overlay_that_is_no_png_is_an_error(server: Server) -> None:
+    with Client(f"{server.url}/predictions/m") as client, pytest.raises(PredictionError) as caught:
+        client.overlay(CONTENT)
+
+    assert str(caught.value) == f"{server.url}/explanations/m answered with no PNG"
+
+
+def test_default_is_the_service_on_this_machine() -> None:
+    assert DEFAULT_URL == "http://127.0.0.1:8080/predictions/densenet121"
+    with Client() as client:
+        assert client.url == DEFAULT_URL
+        assert client.explanation_url == "http://127.0.0.1:8080/explanations/densenet121"
+
+
+# Nothing to ask, nothing to send.
+
+
+def test_no_server_is_an_error_that_says_how_to_start_one() -> None:
+    with refusing() as url, Client(url) as client, pytest.raises(NoServerError) as caught:
+        client.predict(CONTENT)
+
+    assert str(caught.value) == f"no server at {url}; start one with ./scripts/serve"
+    assert (caught.value.status, caught.value.type) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param("missing.png", "No such file or directory", id="missing"),
+        pytest.param("", "Is a directory", id="folder"),
+        pytest.param("a\0b", "embedded null byte", id="impossible name"),
+    ],
+)
+def test_unreadable_file_is_an_error_before_anything_is_sent(
+    tmp_path: Path, server: Server, name: str, message: str
+) -> None:
+    with Client(server.url) as client, pytest.raises(PredictionError) as caught:
+        client.predict(tmp_path / name)
+
+    assert str(caught.value) == message
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("url", ["nowhere", "ftp://127.0.0.1/x", "http://", "http://["])
+def test_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"the URL must be like http://127|Invalid IPv6 URL"):
+        Client(url)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\nb", "ü"])
+def test_token_that_is_none_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="the token must be"):
+        Client(token=token)
+
+
+def test_explanations_need_the_address_of_predictions(server: Server) -> None:
+    with Client(server.url) as client, pytest.raises(ValueError, match="need a URL like http"):
+        client.explain(CONTENT)
+
+
+# Many.
+
+
+def test_many_are_answered_in_order_whichever_comes_first() -> None:
+    others = Event()
+
+    def answer(request: Request) -> Answer:
+        name = request.form()["file"].decode()
+        if name == "0":
+            assert others.wait(WAIT_S)
+        elif name == "2":
+            others.set()
+        return json_answer({"class_id": name, "class_name": name})
+
+    with serving(answer) as server, Client(server.url) as client:
+        answers = list(client.predict_many([b"0", b"1", b"2", b"3"], concurrency=3))
+
+    assert answers == [Prediction(name, name) for name in "0123"]
+
+
+def test_failure_among_many_stands_in_its_place(tmp_path: Path, server: Server) -> None:
+    with Client(server.url) as client:
+        first, second, third = client.predict_many([CONTENT, tmp_path / "missing.png", CONTENT])
+
+    assert first == third == Prediction("n04507155", "umbrella")
+    assert isinstance(second, PredictionError)
+    assert str(second) == "No such file or directory"
+
+
+def test_many_have_the_options_of_one(server: Server) -> None:
+    with Client(server.url) as client:
+        list(client.predict_many([CONTENT], top_k=2, min_probability=0.5))
+
+    (request,) = server.requests
+    assert request.form() == {"top_k": b"2", "min_probability": b"0.5", "file": CONTENT}
