@@ -7,6 +7,16 @@ the client what arrived, what is accepted and what to do; it never reveals the s
 from http import HTTPStatus
 from typing import ClassVar
 
+_SHOWN = 40  # characters
+
+
+def shown(value: object) -> str:
+    """Return what a client sent as a message can bear it: short, and of a collection its kind."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
 
 class RequestError(Exception):
     """Base of everything that is answered with an error status."""
@@ -24,8 +34,32 @@ class NoImageError(RequestError):
     status = HTTPStatus.BAD_REQUEST
 
 
+class DuplicatePartError(RequestError):
+    """Parts of a form that had one name, of which only the last arrived: the client renames."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class TooManyImagesError(RequestError):
+    """More images than `max_images_per_request`: the client splits the request."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
 class SeveralImagesError(RequestError):
-    """The request carries more than one file: the client sends them one by one."""
+    """More than one image where the answer is a picture: the client sends them one by one."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class InvalidOptionError(RequestError):
+    """An option with a value that it cannot have: the client mends it."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class InvalidDocumentError(RequestError):
+    """JSON that is not valid or has none of the accepted forms: the client mends it."""
 
     status = HTTPStatus.BAD_REQUEST
 

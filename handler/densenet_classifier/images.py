@@ -28,12 +28,32 @@ RESIZE = 255  # shorter side in pixels, as in the tutorial; torchvision's own re
 CROP = 224  # side of the network's input in pixels
 
 
-def decode(content: bytes | bytearray, settings: Settings) -> Pixels:
+class Allowance:
+    """The pixels that the images of one request may still have."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limit = self._left = settings.max_request_pixels
+
+    def take(self, pixels: int) -> None:
+        """Count one image; raise `TooManyPixelsError` when it is more than what is left."""
+        if pixels > self._left:
+            message = (
+                f"The image has {pixels} pixels, and the request's images may have {self._limit} "
+                f"together, of which {self._left} are left. Send it in another request."
+            )
+            raise TooManyPixelsError(message)
+        self._left -= pixels
+
+
+def decode(
+    content: bytes | bytearray, settings: Settings, allowance: Allowance | None = None
+) -> Pixels:
     """Decode one encoded image into uint8 [224, 224, 3], RGB, 0-255.
 
     The first frame of an animation counts, EXIF orientation is applied, transparency is laid
-    on white. Raises `NoImageError`, `ImageTooLargeError`, `UnsupportedImageError`,
-    `TooManyPixelsError` or `UndecodableImageError`.
+    on white. `allowance` is that of the request, by default of this image alone. Raises
+    `NoImageError`, `ImageTooLargeError`, `UnsupportedImageError`, `TooManyPixelsError` or
+    `UndecodableImageError`.
     """
     if not content:
         message = "The image is empty (0 bytes)."
@@ -47,6 +67,7 @@ def decode(content: bytes | bytearray, settings: Settings) -> Pixels:
     try:
         with Image.open(BytesIO(content), formats=[name]) as image:
             _check_size(image.size, settings.max_image_pixels)
+            (allowance or Allowance(settings)).take(image.width * image.height)
             return center_crop(eight_bit(upright(image)))
     # A server without memory is not the client's fault.
     except (RequestError, MemoryError):

@@ -10,6 +10,10 @@ from typing import Any
 
 from PIL import Image
 
+# The greatest max_images_per_request: so many images with 1000 classes each still make an answer
+# below TorchServe's max_response_size, as config.properties sets it.
+MAX_IMAGES = 256
+
 
 class SettingsError(ValueError):
     """The section `handler:` cannot be used as it stands."""
@@ -17,21 +21,34 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits of one image.
+    """Limits of an image and of a request, and when a class counts as recognised.
 
     max_image_bytes: largest encoded image in bytes (10 MiB: JPEGs of 24-megapixel cameras pass).
     max_image_pixels: largest width times height in pixels, judged from the header before
         anything is decoded (50 million: pictures of 48-megapixel phones pass).
+    max_images_per_request: most images of one request.
+    max_request_pixels: most pixels of all images of one request together, so that nobody's
+        request keeps a worker from its neighbours' for long (150 million: a dozen photographs
+        of 12 megapixels; seconds of decoding).
+    min_probability, max_perplexity: see `recognition.py`. 0 as min_probability recognises all.
     """
 
     max_image_bytes: int = 10 * 1024 * 1024
     max_image_pixels: int = 50_000_000
+    max_images_per_request: int = 32
+    max_request_pixels: int = 150_000_000
+    min_probability: float = 0.15
+    max_perplexity: float = 40.0
 
     def __post_init__(self) -> None:
         # Above this, Pillow's own guard against decompression bombs would answer first.
         pillow_limit = Image.MAX_IMAGE_PIXELS or 0
         _require_range("max_image_bytes", self.max_image_bytes, 1, 2**31 - 1)
         _require_range("max_image_pixels", self.max_image_pixels, 1, pillow_limit)
+        _require_range("max_images_per_request", self.max_images_per_request, 1, MAX_IMAGES)
+        _require_range("max_request_pixels", self.max_request_pixels, 1, 2**31 - 1)
+        _require_range("min_probability", self.min_probability, 0.0, 1.0)
+        _require_range("max_perplexity", self.max_perplexity, 1.0, 1e6)
 
     @classmethod
     def from_mapping(cls, section: Mapping[str, Any] | None) -> "Settings":
@@ -49,10 +66,12 @@ class Settings:
         return cls(**section)
 
 
-def _require_range(name: str, value: object, low: int, high: int) -> None:
+def _require_range(name: str, value: object, low: float, high: float) -> None:
+    """Raise `SettingsError` unless `value` is of the kind of `low` and lies in the range."""
+    kinds, kind = (int, "a whole number") if isinstance(low, int) else ((int, float), "a number")
     # bool is an int to isinstance; `max_image_bytes: yes` is a mistake all the same.
-    if isinstance(value, bool) or not isinstance(value, int):
-        message = f"handler: {name} must be a whole number, not {value!r}"
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        message = f"handler: {name} must be {kind}, not {value!r}"
         raise SettingsError(message)
     if not low <= value <= high:
         message = f"handler: {name} must lie between {low} and {high}, not be {value}"

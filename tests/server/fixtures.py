@@ -1,4 +1,4 @@
-"""Servers that several tests share: one with demo weights, one with real ones."""
+"""Servers that several tiers share: one with demo weights, one with real ones."""
 
 import shutil
 import struct

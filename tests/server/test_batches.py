@@ -18,10 +18,10 @@ def test_bad_items_share_batches_with_good_ones(batching_server: Server, huge_pn
         (umbrella[:5000], {}, 422, "UndecodableImageError"),
         (maze, {"describe": "True"}, 200, "maze"),
         (b"hello", {"Content-Type": "text/plain"}, 415, "UnsupportedImageError"),
-        (b'{"a":', {"Content-Type": "application/json"}, 415, "UnsupportedImageError"),
+        (b'{"a":', {"Content-Type": "application/json"}, 400, "InvalidDocumentError"),
         (b"", {"describe": "True", "explain": "True"}, 400, "NoImageError"),
         (huge_png, {}, 422, "TooManyPixelsError"),
-        (maze, {"explain": "True", "Content-Type": "no/such; type"}, 200, "maze"),
+        (maze, {"explain": "True", "Content-Type": "no/such; type"}, 200, "heatmap"),
     ] * 4
     before = batching_server.count_batches()
     with ThreadPoolExecutor(len(cases)) as pool:

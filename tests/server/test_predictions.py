@@ -117,12 +117,6 @@ def test_an_image_sent_as_urlencoded_form_is_torchserves_own_500(demo_server: Se
     assert response.json()["type"] == "ErrorDataDecoderException"
 
 
-def test_two_files_are_400(demo_server: Server) -> None:
-    picture = ("picture.png", UMBRELLA.read_bytes(), "image/png")
-    response = post(demo_server, files={"a": picture, "b": picture})
-    _assert_error(response, 400, "SeveralImagesError", "2 files", "a, b")
-
-
 def test_too_many_bytes_are_413(demo_server: Server) -> None:
     content = UMBRELLA.read_bytes().ljust(10 * 1024 * 1024 + 1, b"\0")
     _assert_error(post(demo_server, data=content), 413, "ImageTooLargeError", "10485760")
@@ -139,11 +133,9 @@ def test_more_than_max_request_size_is_torchserves_bare_413(demo_server: Server)
         (b"%PDF-1.7 ...", "application/pdf"),
         (b"hello", "text/plain"),
         (b"<svg/>", "image/svg+xml"),
-        (b'{"instances": []}', "application/json"),
-        (b'{"instances": ', "application/json"),
         (b"\xff\xfe\x00\x01", "text/plain"),
     ],
-    ids=["pdf", "text", "svg", "json", "invalid-json", "no-utf8"],
+    ids=["pdf", "text", "svg", "no-utf8"],
 )
 def test_what_is_no_image_is_415(demo_server: Server, content: bytes, content_type: str) -> None:
     response = post(demo_server, data=content, headers={"Content-Type": content_type})
@@ -163,7 +155,8 @@ def test_too_many_pixels_are_422(demo_server: Server, huge_png: bytes) -> None:
 @pytest.mark.parametrize("header", ["describe", "explain"])
 def test_a_clients_own_control_headers_do_no_harm(demo_server: Server, header: str) -> None:
     headers = {header: "True"}
-    assert post(demo_server, data=UMBRELLA.read_bytes(), headers=headers).json() == ANSWER
+    response = post(demo_server, data=UMBRELLA.read_bytes(), headers=headers)
+    assert response.json().items() >= ANSWER.items()
     _assert_error(post(demo_server, headers=headers), 400, "NoImageError")
 
 

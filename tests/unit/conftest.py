@@ -1,8 +1,12 @@
-"""Pictures as bytes, and a small DenseNet-121 that tells five pictures apart."""
+"""Pictures as bytes, a small DenseNet-121 that tells five apart, and a handler that serves it."""
 
 import hashlib
+import importlib
 import json
-from collections.abc import Callable, Iterator
+import os
+import types
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -14,8 +18,10 @@ import torch
 from PIL import Image
 from torchvision.models import densenet121
 
+from densenet121_handler import DenseNet121Handler
 from densenet_classifier.images import Pixels, center_crop
 from densenet_classifier.network import normalize
+from tests.unit.asking import Ask, AskOne, Headers, Reply, Row
 
 COLOURS = ["#d02020", "#20c040", "#2030d0", "#e8e8e8", "#101010"]
 
@@ -110,7 +116,92 @@ def unpacked(
     content = network_file.read_bytes()
     (folder / "weights.pth").write_bytes(content)
     identity = {"name": "custom:test", "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / "archive.json").write_text(json.dumps({"weights": identity}))
+    record = {"model_name": "densenet121", "weights": identity}
+    (folder / "archive.json").write_text(json.dumps(record))
     rows = {str(index): row for index, row in enumerate(labels)}
     (folder / "index_to_name.json").write_text(json.dumps(rows))
     return folder
+
+
+@pytest.fixture(scope="session")
+def new_context() -> Callable[[Path, Mapping[str, Any]], Any]:
+    """Return a function `new_context(folder of the archive, configuration)` as TorchServe has."""
+    with warnings.catch_warnings():
+        # `ts/version.py` leaves a file open.
+        warnings.simplefilter("ignore", ResourceWarning)
+        torchserve: types.ModuleType = importlib.import_module("ts.context")
+
+    def _new_context(folder: Path, config: Mapping[str, Any]) -> Any:
+        return torchserve.Context(
+            "densenet121", str(folder), {}, 8, None, "0.12.0", model_yaml_config=config
+        )
+
+    return _new_context
+
+
+@pytest.fixture(scope="module")
+def handler(unpacked: Path, new_context: Callable[..., Any]) -> Iterator[DenseNet121Handler]:
+    """One handler for all tests, as a worker has one for all requests."""
+    result = DenseNet121Handler()
+    # As many workers as there are cores leave each one thread.
+    with single_thread():
+        result.initialize(new_context(unpacked, {"maxWorkers": os.cpu_count()}))
+        yield result
+
+
+@pytest.fixture
+def ask(handler: DenseNet121Handler, unpacked: Path, new_context: Callable[..., Any]) -> Ask:
+    """Return a function `ask(rows, headers of each row) -> replies`, one batch each."""
+    processor = importlib.import_module("ts.context").RequestProcessor
+
+    def _ask(rows: list[Row], headers: list[Headers] | None = None) -> list[Reply]:
+        context = new_context(unpacked, {})
+        context.request_processor = [
+            processor(dict(each)) for each in headers or [{} for _ in rows]
+        ]
+        contents = handler.handle(rows, context)
+        assert len(contents) == len(rows)
+        return [
+            Reply(
+                status=context.get_response_status(index)[0],
+                phrase=context.get_response_status(index)[1],
+                headers=context.get_response_headers(index),
+                content=content,
+            )
+            for index, content in enumerate(contents)
+        ]
+
+    return _ask
+
+
+@pytest.fixture
+def ask_one(ask: Ask) -> AskOne:
+    """Return a function `ask_one(row, headers) -> reply`, one request alone in its batch."""
+
+    def _ask_one(row: Row, headers: Headers | None = None) -> Reply:
+        (reply,) = ask([row], [headers or {}])
+        return reply
+
+    return _ask_one
+
+
+@pytest.fixture(scope="session")
+def images(pictures: list[Image.Image], encode: Callable[..., bytes]) -> list[bytearray]:
+    """The five pictures as PNG; number i is of class i. TorchServe passes bytearrays."""
+    return [bytearray(encode(picture, "PNG")) for picture in pictures]
+
+
+@pytest.fixture(scope="session")
+def image(images: list[bytearray]) -> bytearray:
+    return images[2]
+
+
+@pytest.fixture(scope="session")
+def truncated(image: bytearray) -> bytearray:
+    return image[: len(image) - 30]
+
+
+@pytest.fixture(scope="session")
+def flat(encode: Callable[..., bytes]) -> bytearray:
+    """A picture of one colour, in which nothing is recognised."""
+    return bytearray(encode(Image.new("RGB", (64, 48), "#806040"), "PNG"))

@@ -233,11 +233,12 @@ def test_sources_are_sorted(tmp_path: Path) -> None:
 
 
 def test_sources_of_the_handler_are_all_of_it() -> None:
-    package = {f"densenet_classifier/{path.name}" for path in HANDLER.glob("*/*.py")}
+    files = (path for path in HANDLER.rglob("*") if path.is_file())
+    names = {path.relative_to(HANDLER).as_posix() for path in files if path.suffix != ".pyc"}
 
     sources = read_sources(HANDLER)
 
-    assert set(sources) == {"densenet121_handler.py", "model-config.yaml"} | package
+    assert set(sources) == names
     assert all((HANDLER / name).read_bytes() == content for name, content in sources.items())
 
 

@@ -7,7 +7,11 @@ from densenet_classifier.errors import InternalError, RequestError
 
 STATUS = {
     "NoImageError": 400,
+    "DuplicatePartError": 400,
+    "TooManyImagesError": 400,
     "SeveralImagesError": 400,
+    "InvalidOptionError": 400,
+    "InvalidDocumentError": 400,
     "ImageTooLargeError": 413,
     "UnsupportedImageError": 415,
     "UndecodableImageError": 422,

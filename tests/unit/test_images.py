@@ -20,7 +20,7 @@ from densenet_classifier.errors import (
     UndecodableImageError,
 )
 from densenet_classifier.formats import FORMATS
-from densenet_classifier.images import Pixels, center_crop, decode
+from densenet_classifier.images import Allowance, Pixels, center_crop, decode
 from densenet_classifier.settings import Settings
 
 SETTINGS = Settings()
@@ -346,3 +346,54 @@ def test_a_server_without_memory_does_not_blame_the_image(
     monkeypatch.setattr(Image, "open", fail)
     with pytest.raises(MemoryError):
         decode(content, SETTINGS)
+
+
+# Of several images of one request.
+
+
+def test_images_share_the_pixels_of_a_request(encode: Callable[..., bytes]) -> None:
+    content = encode(smooth(20, 30), "PNG")
+    allowance = Allowance(Settings(max_request_pixels=1799))
+    for _ in range(2):
+        decode(content, SETTINGS, allowance)
+    with pytest.raises(TooManyPixelsError) as caught:
+        decode(content, SETTINGS, allowance)
+    assert str(caught.value) == (
+        "The image has 600 pixels, and the request's images may have 1799 together, of which "
+        "599 are left. Send it in another request."
+    )
+
+
+def test_exactly_the_pixels_of_a_request_are_accepted(encode: Callable[..., bytes]) -> None:
+    content = encode(smooth(20, 30), "PNG")
+    allowance = Allowance(Settings(max_request_pixels=1200))
+    shapes = [decode(content, SETTINGS, allowance).shape for _ in range(2)]
+    assert shapes == [(224, 224, 3)] * 2
+
+
+def test_an_image_that_is_refused_leaves_its_pixels_to_the_next(
+    encode: Callable[..., bytes],
+) -> None:
+    allowance = Allowance(Settings(max_request_pixels=600))
+    with pytest.raises(TooManyPixelsError):
+        decode(encode(smooth(20, 31), "PNG"), SETTINGS, allowance)
+    assert decode(encode(smooth(20, 30), "PNG"), SETTINGS, allowance).shape == (224, 224, 3)
+
+
+def test_the_pixels_are_counted_before_decoding(
+    encode: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        message = "decoded"
+        raise AssertionError(message)
+
+    content = encode(smooth(20, 30), "PNG")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    with pytest.raises(TooManyPixelsError):
+        decode(content, SETTINGS, Allowance(Settings(max_request_pixels=599)))
+
+
+def test_an_image_by_itself_has_the_pixels_of_a_request(encode: Callable[..., bytes]) -> None:
+    content = encode(smooth(20, 30), "PNG")
+    with pytest.raises(TooManyPixelsError, match="may have 599 together"):
+        decode(content, Settings(max_request_pixels=599))

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import re
 from typing import Any
 
@@ -10,6 +11,16 @@ from archive_builder import HANDLER, ROOT
 from densenet_classifier.settings import Settings, SettingsError
 
 NAMES = [field.name for field in dataclasses.fields(Settings)]
+WHOLE = [name for name in NAMES if name.startswith("max_image") or name == "max_request_pixels"]
+FRACTIONS = ["min_probability", "max_perplexity"]
+# The least and the greatest value; the greatest number of pixels has a test of its own.
+RANGES: dict[str, tuple[float, float]] = {
+    "max_image_bytes": (1, 2**31 - 1),
+    "max_images_per_request": (1, 256),
+    "max_request_pixels": (1, 2**31 - 1),
+    "min_probability": (0, 1),
+    "max_perplexity": (1, 1e6),
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +50,18 @@ def test_an_empty_section_means_all_defaults(empty: dict[str, Any] | None) -> No
     assert Settings.from_mapping(empty) == Settings()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_value_is_taken_and_the_others_keep_their_default(name: str) -> None:
-    settings = Settings.from_mapping({name: 1234})
-    assert settings == dataclasses.replace(Settings(), **{name: 1234})
-    assert getattr(settings, name) == 1234
+def test_every_setting_is_a_whole_number_or_a_fraction() -> None:
+    assert sorted(WHOLE + FRACTIONS) == sorted(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [*((name, 123) for name in WHOLE), ("min_probability", 0.5),
+    ("min_probability", 0), ("max_perplexity", 2.5), ("max_perplexity", 10)],
+)  # fmt: skip
+def test_a_value_is_taken_and_the_others_keep_their_default(name: str, value: Any) -> None:
+    settings = Settings.from_mapping({name: value})
+    assert settings == dataclasses.replace(Settings(), **{name: value})
+    assert getattr(settings, name) == value
 
 
 @pytest.mark.parametrize("key", ["max_image_byte", "Max_image_bytes", "status", 7])
@@ -52,18 +70,46 @@ def test_an_unknown_key_is_refused_by_name(key: object) -> None:
         Settings.from_mapping({key: 1})  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", ["10", "10 MiB", 1.5, 1e6, True, None, [1]], ids=repr)
 def test_a_wrong_type_is_refused(name: str, value: object) -> None:
     with pytest.raises(SettingsError, match=f"{name} must be a whole number, not"):
         Settings.from_mapping({name: value})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FRACTIONS)
+@pytest.mark.parametrize("value", ["0.5", "50%", True, None, [1], {}], ids=repr)
+def test_what_is_no_number_is_refused(name: str, value: object) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must be a number, not"):
+        Settings.from_mapping({name: value})
+
+
+@pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [-1, 0, 2**31])
 def test_a_value_out_of_range_is_refused(name: str, value: int) -> None:
     with pytest.raises(SettingsError, match=f"{name} must lie between 1 and .*not be {value}"):
         Settings.from_mapping({name: value})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", FRACTIONS)
+def test_what_is_not_finite_is_refused(name: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must lie between"):
+        Settings.from_mapping({name: value})
+
+
+@pytest.mark.parametrize(("name", "borders"), RANGES.items())
+def test_the_borders_of_a_range_belong_to_it(name: str, borders: tuple[float, float]) -> None:
+    for value in borders:
+        assert getattr(Settings.from_mapping({name: value}), name) == value
+
+
+@pytest.mark.parametrize(("name", "borders"), RANGES.items())
+def test_what_lies_beyond_a_border_is_refused(name: str, borders: tuple[float, float]) -> None:
+    step = 1 if name in WHOLE else 0.001
+    for value in (borders[0] - step, borders[1] + step):
+        with pytest.raises(SettingsError, match=f"{name} must lie between"):
+            Settings.from_mapping({name: value})
 
 
 def test_a_record_made_by_hand_is_checked_too() -> None:

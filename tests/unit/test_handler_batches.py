@@ -1,0 +1,218 @@
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+
+import densenet121_handler
+from densenet121_handler import DenseNet121Handler
+from densenet_classifier import images as images_module
+from densenet_classifier import pipeline
+from densenet_classifier.classifier import Classifier
+from densenet_classifier.errors import InternalError
+from densenet_classifier.images import Pixels
+from densenet_classifier.network import BATCH, Probabilities, TorchEngine
+from densenet_classifier.request import Request
+from tests.unit.asking import (
+    EXPLAIN,
+    PDF,
+    PLAIN_TYPE,
+    Ask,
+    AskOne,
+    Row,
+    base64_text,
+    entry,
+    form,
+    tensor_request,
+)
+from torchserve_messages import read_request
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class TestBatch:
+    def test_the_order_is_kept(self, ask: Ask, images: list[bytearray]) -> None:
+        order = [3, 0, 4, 1, 2, 0]
+        replies = ask([{"body": images[index]} for index in order])
+        assert [reply.body["class_name"] for reply in replies] == [f"class {i}" for i in order]
+
+    def test_a_bad_image_leaves_its_neighbours_alone(
+        self, ask: Ask, images: list[bytearray], truncated: bytearray
+    ) -> None:
+        rows: list[Row] = [{"body": images[1]}, {"body": truncated}, {"file": images[4]}]
+        replies = ask(rows)
+        assert [reply.status for reply in replies] == [200, 422, 200]
+        assert [replies[0].text, replies[2].text] == [ask([rows[i]])[0].text for i in (0, 2)]
+
+    def test_each_row_has_its_own_headers(self, ask: Ask, image: bytearray) -> None:
+        row: Row = {"document": bytearray(PDF), "file": image}
+        typed = {"document": PLAIN_TYPE}
+        assert [reply.status for reply in ask([row, row], [{}, typed])] == [200, 415]
+
+    def test_only_bad_requests(self, ask: Ask, truncated: bytearray) -> None:
+        replies = ask([{}, {"body": truncated}, {"body": None}])
+        assert [reply.status for reply in replies] == [400, 422, 400]
+
+    def test_no_request(self, ask: Ask) -> None:
+        assert ask([]) == []
+
+    def test_every_answer_names_the_weights_and_is_json(
+        self, ask: Ask, image: bytearray, truncated: bytearray
+    ) -> None:
+        replies = ask(
+            [{"body": image}, {"body": truncated}, {}, {}], [{}, {}, {}, {"describe": "True"}]
+        )
+        expected = {"content-type": "application/json", "X-Model-Weights": "custom:test"}
+        assert [reply.headers for reply in replies] == [expected] * 4
+
+    def test_nothing_of_a_request_is_kept(
+        self, ask: Ask, handler: DenseNet121Handler, image: bytearray, truncated: bytearray
+    ) -> None:
+        before = {key: id(value) for key, value in vars(handler).items()}
+        ask([{"body": image}, {"body": truncated}, {}])
+        assert {key: id(value) for key, value in vars(handler).items()} == before
+
+    def test_among_images(self, ask: Ask, images: list[bytearray]) -> None:
+        rows: list[Row] = [{"body": images[0]}, {}, {"body": images[1]}]
+        replies = ask(rows, [{}, {"describe": "True"}, {}])
+        assert [next(iter(reply.body)) for reply in replies] == ["class_id", "version", "class_id"]
+
+
+class TestRunsOfTheNetwork:
+    @pytest.fixture
+    def sizes(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """The number of images of each run; the network itself does not run."""
+        seen: list[int] = []
+
+        def probabilities(_: TorchEngine, batch: Pixels) -> Probabilities:
+            seen.append(len(batch))
+            return np.tile(np.array([0.1, 0.1, 0.6, 0.1, 0.1], np.float32), (len(batch), 1))
+
+        monkeypatch.setattr(TorchEngine, "probabilities", probabilities)
+        return seen
+
+    def test_one_for_all_images_of_all_requests(
+        self, ask: Ask, sizes: list[int], images: list[bytearray], truncated: bytearray
+    ) -> None:
+        texts = [base64_text(each) for each in images]
+        row, types = form({"a": images[0], "b": truncated, "c": images[1]})
+        rows: list[Row] = [
+            {"body": images[0]}, row, {"body": texts[:3]}, {}, {"body": tensor_request(texts[:2])}
+        ]  # fmt: skip
+        replies = ask(rows, [{}, types, {}, {}, {}])
+        assert [reply.status for reply in replies] == [200, 200, 200, 400, 200]
+        assert sizes == [1 + 2 + 3 + 2]
+
+    def test_one_for_predictions_and_explanations(
+        self, ask: Ask, sizes: list[int], images: list[bytearray]
+    ) -> None:
+        rows: list[Row] = [{"body": image} for image in images[:3]]
+        replies = ask(rows, [{}, EXPLAIN, EXPLAIN | {"accept": "image/png"}])
+        assert [reply.status for reply in replies] == [200] * 3
+        assert sizes == [3]
+
+    def test_no_more_images_than_a_run_bears(
+        self, ask: Ask, sizes: list[int], image: bytearray
+    ) -> None:
+        text = base64_text(image)
+        ask([{"body": [text] * 20}, {"body": [text] * 20}])
+        assert sizes == [BATCH, BATCH, 40 - 2 * BATCH]
+
+    def test_none_without_images(self, ask: Ask, sizes: list[int], truncated: bytearray) -> None:
+        ask([{}, {"body": truncated}, {"body": ["#"]}])
+        assert sizes == []
+
+
+class TestFaultsOfTheServer:
+    @pytest.fixture
+    def broken_decode(self, monkeypatch: pytest.MonkeyPatch, images: list[bytearray]) -> None:
+        def decode(content: bytes | bytearray, *others: Any) -> object:
+            if content == images[1]:
+                message = "/secret/path is full"
+                raise OSError(message)
+            return images_module.decode(content, *others)
+
+        monkeypatch.setattr(pipeline, "decode", decode)
+
+    @pytest.fixture
+    def broken_inference(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def probabilities(_: object, __: object) -> None:
+            # TorchServe answers an exception with this word with 507 for everybody.
+            message = "CUDA out of memory at /secret/path"
+            raise RuntimeError(message)
+
+        monkeypatch.setattr(Classifier, "probabilities", probabilities)
+
+    @pytest.mark.usefixtures("broken_decode")
+    def test_an_unforeseen_fault_costs_only_its_own_request(
+        self, ask: Ask, images: list[bytearray]
+    ) -> None:
+        replies = ask([{"body": image} for image in images[:3]])
+        assert [reply.status for reply in replies] == [200, 500, 200]
+        assert [replies[0].body["class_name"], replies[2].body["class_name"]] == [
+            "class 0",
+            "class 2",
+        ]
+
+    @pytest.mark.usefixtures("broken_decode")
+    def test_it_is_told_in_the_log_and_not_to_the_client(
+        self, ask_one: AskOne, images: list[bytearray], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        reply = ask_one({"body": images[1]})
+        assert reply.error == (500, "InternalError")
+        assert "secret" not in reply.text
+        assert "/secret/path is full" in caplog.text
+
+    @pytest.mark.usefixtures("broken_inference")
+    def test_a_failing_network_is_answered_for_images_only(
+        self, ask: Ask, images: list[bytearray], truncated: bytearray
+    ) -> None:
+        rows: list[Row] = [
+            {"body": images[0]}, {"body": truncated}, {}, {"body": images[1]}, {}
+        ]  # fmt: skip
+        replies = ask(rows, [{}, {}, {}, {}, {"describe": "True"}])
+        assert [reply.status for reply in replies] == [500, 422, 400, 500, 200]
+
+    @pytest.mark.usefixtures("broken_inference")
+    def test_a_failing_network_is_told_in_the_log_and_not_to_the_client(
+        self, ask_one: AskOne, image: bytearray, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        reply = ask_one({"body": image})
+        assert reply.error == (500, "InternalError")
+        assert "CUDA" not in reply.text
+        assert "CUDA out of memory at /secret/path" in caplog.text
+
+    @pytest.mark.usefixtures("broken_decode")
+    def test_an_unforeseen_fault_of_one_image_leaves_the_others_of_its_request(
+        self, ask_one: AskOne, images: list[bytearray]
+    ) -> None:
+        reply = ask_one({"body": [base64_text(image) for image in images[:3]]})
+        assert reply.status == 200
+        assert (reply.entries[0], reply.entries[2]) == (entry(0), entry(2))
+        assert reply.entries[1] == {"error": InternalError().body()}
+
+    def test_an_unforeseen_fault_of_reading_costs_only_its_own_request(
+        self,
+        ask: Ask,
+        images: list[bytearray],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        def read(row: Row, *others: Any) -> Request:
+            if row["body"] == images[1]:
+                message = "/secret/path is full"
+                raise OSError(message)
+            return read_request(row, *others)
+
+        monkeypatch.setattr(densenet121_handler, "read_request", read)
+        replies = ask([{"body": image} for image in images[:3]])
+        assert [reply.status for reply in replies] == [200, 500, 200]
+        assert "secret" not in replies[1].text
+        assert "/secret/path is full" in caplog.text
+
+    def test_a_bad_request_does_not_fill_the_log(
+        self, ask: Ask, truncated: bytearray, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG, logger="densenet121_handler")
+        ask([{"body": truncated}, {}])
+        assert caplog.text == ""
