@@ -21,7 +21,7 @@ def test_bad_items_share_batches_with_good_ones(batching_server: Server, huge_pn
         (b'{"a":', {"Content-Type": "application/json"}, 400, "InvalidDocumentError"),
         (b"", {"describe": "True", "explain": "True"}, 400, "NoImageError"),
         (huge_png, {}, 422, "TooManyPixelsError"),
-        (maze, {"explain": "True", "Content-Type": "no/such; type"}, 200, "heatmap"),
+        (maze, {"explain": "True", "Content-Type": "no/such; type"}, 200, "maze"),
     ] * 4
     before = batching_server.count_batches()
     with ThreadPoolExecutor(len(cases)) as pool:

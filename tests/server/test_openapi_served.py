@@ -35,7 +35,6 @@ OPENAPI = "application/openapi+json"
 PREDICTIONS = "/predictions/densenet121"
 EXPLANATIONS = "/explanations/densenet121"
 INVOKE = "/models/densenet121/invoke"
-INFER = "/v2/models/densenet121/infer"
 UMBRELLA = (SAMPLES / "umbrella.png").read_bytes()
 PICTURE = base64.b64encode(UMBRELLA).decode()
 
@@ -59,8 +58,8 @@ CONTENTS = strategies.one_of(
     strategies.sampled_from([UMBRELLA, UMBRELLA[:5000], b"", b"hello"]),
     strategies.binary(max_size=100),
 )
-# What an address without a page may be asked for. With `text/html` each would answer an empty body
-# with the page, which is described at the one where a page is looked for.
+# A request without a body that accepts a document is answered with it at every address, which is
+# described once, at GET, and has a test of its own; so no other operation is asked for one.
 ACCEPTS = ["*/*", "application/json", "image/png", "image/*;q=0.5, text/plain"]
 DOCUMENTS = ["text/html", OPENAPI, "application/vnd.oai.openapi+json"]
 
@@ -155,6 +154,16 @@ def same(answer: Any, example: Any) -> bool:
 def test_the_document_is_served(demo_server: Server, media_type: str) -> None:
     response = requests.get(demo_server.url, headers={"Accept": media_type}, timeout=TIMEOUT_S)
     assert response.headers["Content-Type"] == media_type
+    assert response.text == openapi_document("densenet121")
+
+
+@pytest.mark.parametrize("path", [PREDICTIONS, EXPLANATIONS])
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_request_without_a_body_is_answered_like_get(
+    demo_server: Server, path: str, method: str
+) -> None:
+    url, headers = address(demo_server, path), {"Accept": OPENAPI}
+    response = requests.request(method, url, headers=headers, timeout=TIMEOUT_S)
     assert response.text == openapi_document("densenet121")
 
 

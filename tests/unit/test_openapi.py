@@ -10,6 +10,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from densenet_classifier import __version__, tensors
+from densenet_classifier.documents import MAX_NAME
 from densenet_classifier.errors import RequestError
 from densenet_classifier.formats import FORMATS
 from densenet_classifier.openapi import openapi_document
@@ -188,6 +189,18 @@ def test_the_limits_are_those_of_the_settings() -> None:
     settings = asdict(Settings()).items()
     judgement = ("min_probability", "max_perplexity")
     assert limits == {name: str(value) for name, value in settings if name not in judgement}
+
+
+def test_a_name_has_the_length_of_the_code() -> None:
+    names = [
+        SCHEMAS["PredictionForm"]["propertyNames"],
+        SCHEMAS["ExplanationForm"]["propertyNames"],
+        SCHEMAS["NamedImage"]["properties"]["name"],
+        SCHEMAS["ImageName"],
+        SCHEMAS["TensorRequest"]["properties"]["id"],
+        SCHEMAS["TensorAnswer"]["properties"]["id"],
+    ]
+    assert {name["maxLength"] for name in names} == {MAX_NAME}
 
 
 def test_the_tensors_are_those_of_the_code() -> None:
