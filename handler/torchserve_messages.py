@@ -182,17 +182,20 @@ def _require_all_parts(row: Row, headers: Headers) -> None:
 def _file_names(row: Row, headers: Headers) -> list[str]:
     """Return the names of what is sent as a file, without inputs that were left empty."""
     fields = [name for name in row if name not in OPTION_NAMES]
-    # A file part always declares a type: TorchServe supplies one where the client did not.
-    files = [name for name in fields if _declares_type(headers.get(name))]
-    # Except where a header of the request is called like the part, and hides its type.
+    files = [name for name in fields if _is_file(row[name], headers.get(name))]
+    # Over gRPC nothing declares a type.
     files = files or [name for name in fields if name in IMAGE_FIELDS or _is_image(row[name])]
     # A browser sends a part for a file input that was left empty.
     return [name for name in files if row[name]] or files[:1]
 
 
-def _declares_type(value: object) -> bool:
-    # TorchServe lists a part's content type under the part's name; a plain field has none.
-    return isinstance(value, Mapping) and bool(value.get("content-type"))
+def _is_file(value: object, declared: object) -> bool:
+    # TorchServe lists a part's content type under the part's name: a plain field has none, a file
+    # always one, which TorchServe supplies where the client did not.
+    if isinstance(declared, Mapping):
+        return bool(declared.get("content-type"))
+    # A header of the request that is called like the part hides it.
+    return _is_image(value)
 
 
 def _is_image(value: object) -> bool:

@@ -100,7 +100,7 @@ def _mapping(holder: Mapping[str, Any]) -> dict[str, Any]:
 def _fits(shape: list[Any], elements: int) -> bool:
     return (
         len(shape) <= _MAX_DIMENSIONS
-        and all(isinstance(side, int) and 0 < side <= elements for side in shape)
+        and all(type(side) is int and 0 < side <= elements for side in shape)
         and math.prod(shape) == elements
     )
 
@@ -148,7 +148,7 @@ def _binary(content: bytes, size: object) -> tuple[Part, ...]:
     parts: list[Part] = []
     at = 0
     while at < len(content):
-        require_few(len(parts))
+        require_few(len(parts) + 1)
         start = at + _LENGTH.size
         at = start + _LENGTH.unpack(content[at:start].ljust(_LENGTH.size, b"\xff"))[0]
         if at > len(content):

@@ -43,6 +43,13 @@ def test_parts_of_a_form_are_answered_by_name_and_in_order(demo_server: Server) 
     assert third == {"name": "third", **MAZE_ANSWER}
 
 
+@pytest.mark.parametrize("name", ["Host", "User-Agent", "Accept", "explain", "url_path"])
+def test_a_part_called_like_a_header_is_not_lost(demo_server: Server, name: str) -> None:
+    response = post(demo_server, files={name: ("1.png", UMBRELLA), "other": ("2.png", MAZE)})
+    answers = {each.pop("name"): each for each in response.json()["predictions"]}
+    assert answers == {name: UMBRELLA_ANSWER, "other": MAZE_ANSWER}
+
+
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_parts_of_one_name_are_noticed(demo_server: Server, *, chunked: bool) -> None:
     parts = [("file", ("a.png", UMBRELLA)), ("file", ("b.png", MAZE))]

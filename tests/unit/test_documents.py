@@ -7,7 +7,12 @@ import pytest
 
 from densenet_classifier import documents
 from densenet_classifier.documents import Part, decode_base64, read_document
-from densenet_classifier.errors import InvalidDocumentError, NoImageError, RequestError
+from densenet_classifier.errors import (
+    InvalidDocumentError,
+    NoImageError,
+    RequestError,
+    TooManyImagesError,
+)
 from densenet_classifier.options import NO_OPTIONS, Options
 from tests.unit.asking import base64_text
 from tests.unit.hostile import any_json
@@ -98,6 +103,11 @@ class TestOneImage:
     def test_a_name_that_is_no_text_is_none(self, name: object) -> None:
         assert read_document([{"b64": TEXT, "name": name}]).parts == (Part(CONTENT),)
 
+    @pytest.mark.parametrize(("length", "refused"), [(255, False), (256, True)])
+    def test_a_long_name_is_refused(self, length: int, *, refused: bool) -> None:
+        content = content_of([{"b64": TEXT, "name": "ä" * length}])
+        assert isinstance(content, InvalidDocumentError) is refused
+
     def test_of_no_bytes_is_left_to_the_decoder(self) -> None:
         assert content_of([""]) == b""
 
@@ -125,6 +135,14 @@ class TestList:
         assert (good, also_good) == (Part(CONTENT), Part(CONTENT))
         assert isinstance(bad.content, InvalidDocumentError)
         assert bad.name == "bad"
+
+    @pytest.mark.parametrize("wrap", [list, lambda images: {"instances": images}])
+    def test_of_more_images_than_any_server_accepts_is_refused(
+        self, wrap: Callable[[list[str]], object]
+    ) -> None:
+        assert len(read_document(wrap([TEXT] * 256)).parts) == 256
+        with pytest.raises(TooManyImagesError, match="257 images arrived"):
+            read_document(wrap([TEXT] * 257))
 
     @pytest.mark.parametrize("document", [[], {"instances": []}], ids=repr)
     def test_without_an_image_is_refused(self, document: object) -> None:

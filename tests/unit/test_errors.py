@@ -3,7 +3,8 @@ import json
 import pytest
 
 from densenet_classifier import errors
-from densenet_classifier.errors import InternalError, RequestError
+from densenet_classifier.errors import InternalError, RequestError, shown
+from tests.unit.hostile import nested
 
 STATUS = {
     "NoImageError": 400,
@@ -58,3 +59,16 @@ def test_an_internal_error_reveals_nothing() -> None:
 def test_an_internal_error_takes_no_text() -> None:
     with pytest.raises(TypeError):
         InternalError("password")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("five", "'five'"), (5, "5"), (None, "None"), (True, "True"), ([5], "a list"),
+        ({"a": 5}, "an object"), (nested(depth=10_000), "a list"), ("x" * 38, f"'{'x' * 38}'"),
+        ("x" * 39, f"'{'x' * 39}..."),
+    ],
+    ids=["text", "number", "null", "bool", "list", "object", "deep", "just short", "too long"],
+)  # fmt: skip
+def test_a_message_shows_what_arrived_as_far_as_it_can(value: object, text: str) -> None:
+    assert shown(value) == text

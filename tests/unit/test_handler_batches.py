@@ -15,6 +15,7 @@ from densenet_classifier.network import BATCH, Probabilities, TorchEngine
 from densenet_classifier.request import Request
 from tests.unit.asking import (
     EXPLAIN,
+    NO_TYPE,
     PDF,
     PLAIN_TYPE,
     Ask,
@@ -46,7 +47,7 @@ class TestBatch:
 
     def test_each_row_has_its_own_headers(self, ask: Ask, image: bytearray) -> None:
         row: Row = {"document": bytearray(PDF), "file": image}
-        typed = {"document": PLAIN_TYPE}
+        typed = {"document": PLAIN_TYPE, "file": NO_TYPE}
         assert [reply.status for reply in ask([row, row], [{}, typed])] == [200, 415]
 
     def test_only_bad_requests(self, ask: Ask, truncated: bytearray) -> None:

@@ -39,7 +39,7 @@ class TestLists:
     def test_of_one_image_are_answered_with_a_list(self, ask_one: AskOne, texts: list[str]) -> None:
         assert ask_one({"body": [texts[0]]}).entries == [entry(0)]
 
-    @pytest.mark.parametrize("name", ["", "a.png", "ä" * 255, "\ud83d\ude00", "\0"], ids=ascii)
+    @pytest.mark.parametrize("name", ["", "a.png", "ä" * 255, "\U0001f600", "\0"], ids=ascii)
     def test_a_name_comes_back_as_it_is(self, name: str, ask_one: AskOne, texts: list[str]) -> None:
         reply = ask_one({"body": [{"b64": texts[0], "name": name}]})
         assert reply.entries == [{"name": name, **entry(0)}]

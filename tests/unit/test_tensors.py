@@ -1,11 +1,17 @@
 import random
 import struct
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from densenet_classifier.documents import Part
-from densenet_classifier.errors import InvalidDocumentError, NoImageError, RequestError
+from densenet_classifier.errors import (
+    InvalidDocumentError,
+    NoImageError,
+    RequestError,
+    TooManyImagesError,
+)
 from densenet_classifier.options import NO_OPTIONS, Options
 from densenet_classifier.tensors import is_tensor_request, read_tensors
 from tests.unit.asking import base64_text, tensor_request
@@ -173,6 +179,17 @@ class TestBinary:
             read_tensors(request, content)
 
 
+class TestNumber:
+    @pytest.mark.parametrize(("count", "refused"), [(256, False), (258, True), (100_000, True)])
+    def test_more_images_than_any_server_accepts_are_refused(
+        self, count: int, *, refused: bool
+    ) -> None:
+        for request in ((tensor_request([ONE] * count), b""), binary(*[ONE.encode()] * count)):
+            expected = pytest.raises(TooManyImagesError) if refused else nullcontext()
+            with expected:
+                read_tensors(*request)
+
+
 class TestParameters:
     @pytest.mark.parametrize(
         "request_",
@@ -198,37 +215,6 @@ class TestParameters:
     def test_that_are_none_are_ignored(self, parameters: object) -> None:
         request = tensor(parameters=parameters) | {"parameters": parameters}
         assert read_tensors(request).options == NO_OPTIONS
-
-
-class TestIdAndOutputs:
-    @pytest.mark.parametrize(("given", "kept"), [("42", "42"), ("", ""), (42, None), (None, None)])
-    def test_the_id_is_a_text(self, given: object, kept: str | None) -> None:
-        assert read_tensors(tensor() | {"id": given}).request_id == kept
-
-    def test_there_need_be_none(self) -> None:
-        assert read_tensors(tensor()).request_id is None
-
-    @pytest.mark.parametrize("outputs", [None, []], ids=repr)
-    def test_no_outputs_mean_all(self, outputs: object) -> None:
-        assert read_tensors(tensor() | {"outputs": outputs}).outputs == ()
-
-    def test_outputs_are_kept_in_order_and_once(self) -> None:
-        names = ["probability", "class_id", "probability", "top_k_class_id"]
-        found = read_tensors(tensor() | {"outputs": [{"name": name} for name in names]}).outputs
-        assert found == ("probability", "class_id", "top_k_class_id")
-
-    @pytest.mark.parametrize(
-        "outputs",
-        [
-            5, "class_id", {}, {"name": "class_id"}, ["class_id"], [None], [{}], [{"name": None}],
-            [{"name": ["class_id"]}], [{"name": {"class_id": 1}}], [{"name": "logits"}],
-            [{"name": "class_id"}, {"name": "logits"}],
-        ],
-        ids=repr,
-    )  # fmt: skip
-    def test_outputs_that_there_are_not_are_refused(self, outputs: object) -> None:
-        with pytest.raises(InvalidDocumentError, match="'outputs' must name some of class_id, "):
-            read_tensors(tensor() | {"outputs": outputs})
 
 
 def test_no_document_raises_anything_but_a_request_error() -> None:

@@ -54,6 +54,16 @@ class TestForm:
         assert good == Part(PNG, "file")
         assert isinstance(bad.content, InvalidDocumentError)
 
+    @pytest.mark.parametrize(("length", "refused"), [(255, False), (256, True)])
+    def test_a_file_with_a_long_name_is_wrong_by_itself(
+        self, length: int, *, refused: bool
+    ) -> None:
+        request = read(*form({"ä" * length: PNG, "file": PNG}))
+        long, file = request.parts
+        assert isinstance(long.content, InvalidDocumentError) is refused
+        assert request.form == ListForm(("ä" * 255, "file"))
+        assert file == Part(PNG, "file")
+
     def test_without_a_file_is_refused_with_the_names_of_its_fields(self) -> None:
         request = read(*form({}, {"note": "a", "top_k": "5"}))
         assert isinstance(request.error, NoImageError)
