@@ -64,6 +64,19 @@ class TestForm:
         assert request.form == ListForm(("ä" * 255, "file"))
         assert file == Part(PNG, "file")
 
+    def test_of_file_inputs_that_were_left_empty_is_one_empty_image(self) -> None:
+        request = read(*form({"one": bytearray(), "two": bytearray()}))
+        assert type(request.form) is SingleForm
+        assert request.parts == [Part(bytearray(), "one")]
+
+    def test_an_image_whose_type_a_header_of_its_name_hides_is_a_file_too(self) -> None:
+        request = read({"host": PNG, "b": PNG}, {"host": "localhost", "b": PLAIN_TYPE})
+        assert request.form == ListForm(("host", "b"))
+
+    def test_a_field_that_a_header_of_its_name_hides_is_none(self) -> None:
+        request = read({"host": "text", "b": PNG}, {"host": "localhost", "b": PLAIN_TYPE})
+        assert request.parts == [Part(PNG, "b")]
+
     def test_without_a_file_is_refused_with_the_names_of_its_fields(self) -> None:
         request = read(*form({}, {"note": "a", "top_k": "5"}))
         assert isinstance(request.error, NoImageError)
