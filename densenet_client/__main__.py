@@ -6,6 +6,7 @@ Exit status 0 when every image got an answer, 1 when any did not, 2 for wrong us
 import argparse
 import os
 import sys
+from io import BytesIO
 
 from archive_builder.command import run
 from densenet_client.arguments import TOKEN_VARIABLE, argument_parser
@@ -35,7 +36,10 @@ def main() -> int:
             options.explain.mkdir(parents=True, exist_ok=True)
     except ValueError as error:
         parser.error(str(error))
-    found = sources(options.names, sys.stdin.buffer)
+    if sys.stdin is None and "-" in options.names:
+        parser.error("-: there is no standard input")
+    listing = BytesIO() if sys.stdin is None else sys.stdin.buffer
+    found = sources(options.names, listing)
     wish = Wish(options.top_k, options.min_probability, options.explain)
     with client:
         return classify(client, found, wish, options.concurrency, _writer(options, found))

@@ -35,8 +35,8 @@ class ImageReader:
     def read(self, image: Image) -> bytes:
         """Return the encoded image; an open file is read from where it stands and left open."""
         try:
-            if isinstance(image, bytes):
-                content = image
+            if isinstance(image, bytes | bytearray):
+                content = bytes(image)
             elif isinstance(image, str) and is_url(image):
                 content = self._fetch(image)
             elif isinstance(image, str | os.PathLike):

@@ -46,6 +46,8 @@ def _spelled_out(names: Iterable[str], listing: BinaryIO) -> Iterator[str]:
 def _sources(name: str) -> list[Source]:
     # A name that exists is meant literally, even with the signs of a pattern in it. One that
     # does not gets its error from the attempt to read it.
+    if not name or "\0" in name:
+        return [Source(name, "no name of a file; names are given one a line")]
     if _is_folder(name):
         return _below(name) or [Source(name, "no image in this folder")]
     if is_url(name) or os.path.lexists(name) or not any(sign in name for sign in "*?["):

@@ -16,8 +16,11 @@ def in_order(
     """Yield `function(item)` for each item, in the order of the items.
 
     At most `concurrency` items are taken and not yet yielded: that bounds the memory, however
-    many there are. What the function raises is raised here, in its turn.
+    many there are. What the function raises is raised here, in its turn. ValueError: no
+    concurrency at all.
     """
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be at least 1, not {concurrency}")
     begun: deque[Future[Result]] = deque()
     for item in items:
         begun.append(_begin(function, item))

@@ -24,8 +24,8 @@ from densenet_classifier.entries import Narrator
 from densenet_classifier.errors import InternalError, RequestError
 from densenet_classifier.openapi import openapi_document
 from densenet_classifier.page import render
-from densenet_classifier.pipeline import Classified, Prepared, classify, outcomes, prepare
-from densenet_classifier.request import check
+from densenet_classifier.pipeline import Budget, Classified, Prepared, classify, outcomes, prepare
+from densenet_classifier.request import Request, check
 from densenet_classifier.settings import Settings
 from torchserve_messages import (
     JSON,
@@ -41,6 +41,7 @@ from torchserve_messages import (
 logger = logging.getLogger(__name__)
 
 HTML = "text/html"
+RESPONSE_TIMEOUT_S = 120  # TorchServe's own default
 # The registered name and the one that was usual before.
 OPENAPI = ("application/openapi+json", "application/vnd.oai.openapi+json")
 
@@ -54,6 +55,7 @@ class DenseNet121Handler:
         warnings.filterwarnings("ignore", module=r"PIL\.")
         config = context.model_yaml_config
         self.settings = Settings.from_mapping(config.get("handler"))
+        self.time_s = float(config.get("responseTimeout", RESPONSE_TIMEOUT_S))
         # Every worker would use all cores; together they would use them several times over.
         cores = len(os.sched_getaffinity(0))
         torch.set_num_threads(max(1, cores // int(config.get("maxWorkers", 1))))
@@ -64,29 +66,43 @@ class DenseNet121Handler:
 
     def handle(self, rows: Sequence[Row], context: Any) -> list[str | bytes]:  # noqa: ANN401
         """Answer each row; its status and headers are set in the context."""
-        responses = self.postprocess(self.inference(self.preprocess(rows, context)))
+        budget = Budget(self.time_s)
+        prepared = self.preprocess(rows, context, budget)
+        responses = self.postprocess(self.inference(prepared, budget), budget)
         weights = {"X-Model-Weights": self.classifier.weights}
         return [
             replace(response, headers={**response.headers, **weights}).send(context, index)
             for index, response in enumerate(responses)
         ]
 
-    def preprocess(self, rows: Sequence[Row], context: Any) -> list[Prepared | Response]:  # noqa: ANN401
+    def preprocess(
+        self,
+        rows: Sequence[Row],
+        context: Any,  # noqa: ANN401
+        budget: Budget,
+    ) -> list[Prepared | Response]:
         """Decode the images of each row, or answer it at once where it has none to classify."""
         headers = [context.get_all_request_header(index) for index in range(len(rows))]
-        return [self._prepared(row, each) for row, each in zip(rows, headers, strict=True)]
+        batch = [self._read(row, each) for row, each in zip(rows, headers, strict=True)]
+        requests = [each for each in batch if isinstance(each, Request)]
+        prepared = iter(prepare(requests, self.settings, budget))
+        return [next(prepared) if isinstance(each, Request) else each for each in batch]
 
-    def inference(self, batch: Sequence[Prepared | Response]) -> list[Classified | Response]:
+    def inference(
+        self, batch: Sequence[Prepared | Response], budget: Budget
+    ) -> list[Classified | Response]:
         """Classify the images of all rows together."""
         prepared = [each for each in batch if isinstance(each, Prepared)]
-        classified = iter(classify(prepared, self.classifier))
+        classified = iter(classify(prepared, self.classifier, budget))
         return [next(classified) if isinstance(each, Prepared) else each for each in batch]
 
-    def postprocess(self, batch: Sequence[Classified | Response]) -> list[Response]:
+    def postprocess(self, batch: Sequence[Classified | Response], budget: Budget) -> list[Response]:
         """Answer each row in the form that it asks for."""
-        return [each if isinstance(each, Response) else self._response(each) for each in batch]
+        return [
+            each if isinstance(each, Response) else self._response(each, budget) for each in batch
+        ]
 
-    def _prepared(self, row: Row, headers: Headers) -> Prepared | Response:
+    def _read(self, row: Row, headers: Headers) -> Request | Response:
         # The last barrier: an unforeseen fault costs this request, not its neighbours.
         try:
             return self._document(row, headers) or self._images(row, headers)
@@ -107,7 +123,7 @@ class DenseNet121Handler:
             return Response(HTTPStatus.OK, self.openapi, asked, {"Vary": "Accept"})
         return None
 
-    def _images(self, row: Row, headers: Headers) -> Prepared | Response:
+    def _images(self, row: Row, headers: Headers) -> Request | Response:
         request = read_request(row, headers, self.classifier.model_name)
         try:
             if request.error:
@@ -117,14 +133,14 @@ class DenseNet121Handler:
                 self.classifier.index_of(request.options.target)
         except RequestError as error:
             return Response.of(request.form.refusal(error))
-        return prepare(request, self.settings)
+        return request
 
-    def _response(self, classified: Classified) -> Response:
+    def _response(self, classified: Classified, budget: Budget) -> Response:
         request = classified.request
         narrator = Narrator(request, self.classifier, self.settings)
         if not request.as_picture:
-            return Response.of(request.form.answer(outcomes(classified, narrator.entry)))
-        (picture,) = outcomes(classified, narrator.picture)
+            return Response.of(request.form.answer(outcomes(classified, narrator.entry, budget)))
+        (picture,) = outcomes(classified, narrator.picture, budget)
         if isinstance(picture, RequestError):
             return Response.of(request.form.refusal(picture))
         return Response(HTTPStatus.OK, picture, PNG)

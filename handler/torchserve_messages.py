@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 
 from densenet_classifier.answers import Answer, ListForm, SingleForm, TensorForm
 from densenet_classifier.documents import MAX_NAME, Part, read_document
@@ -36,7 +36,11 @@ IMAGE_FIELDS = ("file", "data")
 
 # What a form's part may take beside its content, in bytes: the boundary (at most 70, RFC 2046)
 # and its headers, with a file name of up to 255 bytes on Linux, thrice that where it is quoted.
+# The part's own name comes on top.
 PART_OVERHEAD = 1024
+
+_HEAD = 64  # bytes of a body that tell what it is
+_BEFORE_JSON = b"\xef\xbb\xbf\xfe\xff\0 \t\r\n"
 
 _WHAT_TO_DO = (
     "POST an image as the body or as form field 'file'. GET with 'Accept: text/html' answers a "
@@ -79,7 +83,7 @@ def asks_for_description(row: Row, headers: Headers) -> bool:
 
 def asks_for_document(row: Row, headers: Headers, offered: Sequence[str]) -> str:
     """Return which of the media types is asked for where no image is sent: GET, or as good as."""
-    nothing = set(row) == {RAW_BODY} and not row[RAW_BODY]
+    nothing = set(row) == {RAW_BODY} and row[RAW_BODY] in (b"", "")
     return preferred(_header(headers, "accept"), offered) if nothing else offered[0]
 
 
@@ -128,15 +132,22 @@ def _read_body(body: object, headers: Headers, model_name: str) -> Request:
     content = _as_bytes(body)
     if not content:
         raise NoImageError(f"No image in the request: its body has 0 bytes. {_WHAT_TO_DO}")
-    if bytes(content[:64]).lstrip()[:1] not in (b"{", b"["):
+    # Behind a byte order mark, and in UTF-16 and UTF-32, too: `json.loads` knows them.
+    if format_of(content) or bytes(content[:_HEAD]).lstrip(_BEFORE_JSON)[:1] not in (b"{", b"["):
         return Request(SingleForm(), [Part(content)])
     # The binary tensor data extension tells in a header where its JSON ends.
     end = _length(headers, "inference-header-content-length")
     try:
         document = json.loads(content[:end])
-    # Of a document that is too deep; UnicodeDecodeError is a ValueError too.
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         message = f"The body looks like JSON and is none: {error}."
+        raise InvalidDocumentError(message) from error
+    # Not UTF-8, a number of thousands of digits, or too deep.
+    except (ValueError, RecursionError) as error:
+        message = (
+            "The body looks like JSON and is none that can be read: it is not UTF-8, is too deep, "
+            "or has a number of too many digits."
+        )
         raise InvalidDocumentError(message) from error
     return _read_document(document, b"" if end is None else bytes(content[end:]), model_name)
 
@@ -167,16 +178,25 @@ def _require_all_parts(row: Row, headers: Headers) -> None:
     """Notice that TorchServe kept only the last of several parts of one name."""
     if not _header(headers, "content-type").lower().startswith("multipart/form-data"):
         return
-    if any(not isinstance(value, bytes | bytearray | str) for value in row.values()):
-        return  # TorchServe decoded a part of JSON; nobody knows how long it was
+    if not row:
+        message = "No part of the form could be read: does its boundary fit the header's?"
+        raise NoImageError(message)
     length = _length(headers, "content-length") or 0
-    arrived = sum(len(_as_bytes(value)) for value in row.values())
-    if length > arrived + PART_OVERHEAD * (len(row) + 1):
+    arrived = sum(_size(value) for value in row.values())
+    names = sum(_size(name) for name in row)
+    if length > arrived + names + PART_OVERHEAD * (len(row) + 1):
         message = (
             f"Of {length} bytes only {arrived} arrived, in the parts {_shown(list(row))}: of "
             "several parts with one name the last wins. Give each part a name of its own."
         )
         raise DuplicatePartError(message)
+
+
+def _size(value: object) -> int:
+    """Return how many bytes something was sent as; about, where TorchServe decoded its JSON."""
+    if not isinstance(value, bytes | bytearray | str):
+        value = json.dumps(value, ensure_ascii=False)
+    return len(_as_bytes(value))
 
 
 def _file_names(row: Row, headers: Headers) -> list[str]:
@@ -192,13 +212,17 @@ def _file_names(row: Row, headers: Headers) -> list[str]:
 def _is_file(value: object, declared: object) -> bool:
     # TorchServe lists a part's content type under the part's name: a plain field has none, a file
     # always one, which TorchServe supplies where the client did not.
-    if isinstance(declared, Mapping):
-        return bool(declared.get("content-type"))
-    # A header of the request that is called like the part hides it.
-    return _is_image(value)
+    if not isinstance(declared, Mapping):
+        # A header of the request that is called like the part hides it.
+        return _is_image(value)
+    if declared.get("content-type"):
+        return True
+    # A plain field may hold an image too, or a text that begins like one, as "BMW" does. Text
+    # holds no NUL; the header of every image does.
+    return _is_image(value) and b"\0" in value[:_HEAD]
 
 
-def _is_image(value: object) -> bool:
+def _is_image(value: object) -> TypeGuard[bytes | bytearray]:
     return isinstance(value, bytes | bytearray) and format_of(value) is not None
 
 

@@ -55,7 +55,9 @@ class Narrator:
 
     def picture(self, finding: Finding) -> bytes:
         """Return the image with a heat map laid over it, as a PNG; with `top_k` one a class."""
-        indices = self._top(finding) if self.request.options.top_k else [self._subject(finding)]
+        indices = dict.fromkeys([self._subject(finding), *self._top(finding)])
+        if not self.request.options.top_k:
+            indices = dict.fromkeys([self._subject(finding)])
         return overlay_png(finding.pixels, [self._heat_map(finding, index) for index in indices])
 
     def _subject(self, finding: Finding) -> int:

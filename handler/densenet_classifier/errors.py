@@ -95,3 +95,14 @@ class InternalError(RequestError):
 
     def __init__(self) -> None:
         super().__init__("The server failed on this request. Its log says why.")
+
+
+class OverloadedError(RequestError):
+    """No time left for this image in a batch of heavy requests: the client tries again."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server had no time left for this image. Try again, with fewer of them."
+        )

@@ -38,5 +38,6 @@ def _overlay(pixels: Pixels, heat: HeatMap) -> Pixels:
 
 def _png(samples: Pixels) -> bytes:
     buffer = BytesIO()
-    Image.fromarray(samples).save(buffer, "PNG")
+    # Half the time of zlib's default level, for a fifth more bytes.
+    Image.fromarray(samples).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()

@@ -25,6 +25,11 @@ from densenet_classifier.settings import Settings
 Pixels = npt.NDArray[np.uint8]
 
 RESIZE = 255  # shorter side in pixels, as in the tutorial; torchvision's own recipe has 256
+# Each scan of a progressive JPEG is decoded over the whole picture: 250 kB with 25 000 of them
+# take a minute. Encoders write ten or so. The mark of a scan cannot stand in compressed data
+# (ITU-T T.81, B.1.1.5), but by chance in metadata, some 150 times in 10 MiB.
+MAX_SCANS = 500
+_START_OF_SCAN = b"\xff\xda"
 CROP = 224  # side of the network's input in pixels
 
 
@@ -64,6 +69,9 @@ def decode(
         )
         raise ImageTooLargeError(message)
     name = identify(content)
+    if name == "JPEG" and content.count(_START_OF_SCAN) > MAX_SCANS:
+        message = f"The JPEG image has more than {MAX_SCANS} scans."
+        raise UndecodableImageError(message)
     try:
         with Image.open(BytesIO(content), formats=[name]) as image:
             _check_size(image.size, settings.max_image_pixels)

@@ -5,13 +5,18 @@ of range, is an `InvalidOptionError` that names the range.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from densenet_classifier.errors import InvalidOptionError, shown
 
+# Not all that `float` reads: no underscores, no words, no other digits than ASCII's.
+_DECIMAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+
 MAX_TOP_K = 1000  # the classes of ImageNet-1k; a model with fewer answers all it has
+MAX_HEAT_MAPS_OF_REQUEST = 64  # so that an answer stays small, and soon to be had
 MAX_HEAT_MAPS = 10  # of one image, whose heat maps are a few kilobytes each
 
 
@@ -76,8 +81,10 @@ def _number(value: object) -> float | None:
     # A bool is an int to isinstance; `"top_k": true` is a mistake all the same.
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        return None
     try:
         number = float(value)
-    except (ValueError, OverflowError):
+    except OverflowError:
         return None
     return number if math.isfinite(number) else None

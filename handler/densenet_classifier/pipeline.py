@@ -5,17 +5,19 @@ together. An image that fails, for its own fault or the server's, becomes its ow
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from densenet_classifier.classifier import Classifier
 from densenet_classifier.documents import Part
 from densenet_classifier.entries import Finding
-from densenet_classifier.errors import InternalError, RequestError
+from densenet_classifier.errors import InternalError, OverloadedError, RequestError
 from densenet_classifier.gradcam import FeatureMaps
 from densenet_classifier.images import Allowance, Pixels, decode
-from densenet_classifier.network import Probabilities
+from densenet_classifier.network import BATCH, Probabilities
 from densenet_classifier.request import Request
 from densenet_classifier.settings import Settings
 
@@ -40,43 +42,84 @@ class Classified:
     findings: tuple[Finding | RequestError, ...]
 
 
-def prepare(request: Request, settings: Settings) -> Prepared:
-    """Decode the images of a request."""
-    allowance = Allowance(settings)
-    return Prepared(request, tuple(_decode(part, settings, allowance) for part in request.parts))
+class Budget:
+    """The time for one batch: whoever is late gets `OverloadedError` instead of the others.
+
+    TorchServe ends a worker that takes longer than `responseTimeout`, and with it all requests of
+    the batch. Each step may use the time up to its share.
+    """
+
+    DECODING = 0.25
+    CLASSIFYING = 0.5
+    TELLING = 0.75
+
+    def __init__(self, seconds: float = math.inf) -> None:
+        self._seconds = seconds
+        self._start = time.monotonic()
+
+    def is_spent(self, share: float) -> bool:
+        """Tell whether this share of the time is over."""
+        return time.monotonic() - self._start > share * self._seconds
 
 
-def classify(batch: Sequence[Prepared], classifier: Classifier) -> list[Classified]:
+def prepare(requests: Sequence[Request], settings: Settings, budget: Budget) -> list[Prepared]:
+    """Decode the images of all requests, those of small requests first.
+
+    So a request that takes all the time there is takes it from itself.
+    """
+    prepared: dict[int, Prepared] = {}
+    for index in sorted(range(len(requests)), key=lambda index: _size(requests[index])):
+        allowance = Allowance(settings)
+        parts = requests[index].parts
+        images = tuple(_decode(part, settings, allowance, budget) for part in parts)
+        prepared[index] = Prepared(requests[index], images)
+    return [prepared[index] for index in range(len(requests))]
+
+
+def classify(batch: Sequence[Prepared], classifier: Classifier, budget: Budget) -> list[Classified]:
     """Run the network over the images of all requests together, and explain where it is asked."""
-    images = [image for each in batch for image in each.images]
-    explained = [image for each in batch if each.request.explain for image in each.images]
-    probabilities = iter(_together(images, classifier.probabilities))
-    features = iter(_together(explained, classifier.features))
-    return [
-        Classified(
-            each.request,
-            tuple(
-                _finding(
-                    image, next(probabilities), next(features) if each.request.explain else None
-                )
-                for image in each.images
-            ),
-        )
-        for each in batch
+    order = sorted(range(len(batch)), key=lambda index: len(batch[index].images))
+    images = [image for index in order for image in batch[index].images]
+    explained = [
+        image for index in order if batch[index].request.explain for image in batch[index].images
     ]
+    probabilities = iter(_together(images, classifier.probabilities, budget))
+    features = iter(_together(explained, classifier.features, budget))
+    classified: dict[int, Classified] = {}
+    for index in order:
+        request, decoded = batch[index].request, batch[index].images
+        findings = tuple(
+            _finding(image, next(probabilities), next(features) if request.explain else None)
+            for image in decoded
+        )
+        classified[index] = Classified(request, findings)
+    return [classified[index] for index in range(len(batch))]
 
 
-def outcomes(classified: Classified, tell: Callable[[Finding], T]) -> list[T | RequestError]:
+def outcomes(
+    classified: Classified, tell: Callable[[Finding], T], budget: Budget
+) -> list[T | RequestError]:
     """Return what `tell` makes of each finding; errors stay where they are."""
     return [
-        each if isinstance(each, RequestError) else _told(each, tell)
+        each if isinstance(each, RequestError) else _told(each, tell, budget)
         for each in classified.findings
     ]
 
 
-def _decode(part: Part, settings: Settings, allowance: Allowance) -> Pixels | RequestError:
+def _size(request: Request) -> tuple[int, int]:
+    contents = (part.content for part in request.parts)
+    return len(request.parts), sum(
+        0 if isinstance(content, RequestError) else len(content) for content in contents
+    )
+
+
+def _decode(
+    part: Part, settings: Settings, allowance: Allowance, budget: Budget
+) -> Pixels | RequestError:
     if isinstance(part.content, RequestError):
         return part.content
+    if budget.is_spent(Budget.DECODING):
+        return OverloadedError()
     try:
         return decode(part.content, settings, allowance)
     except RequestError as error:
@@ -87,7 +130,9 @@ def _decode(part: Part, settings: Settings, allowance: Allowance) -> Pixels | Re
         return InternalError()
 
 
-def _told(finding: Finding, tell: Callable[[Finding], T]) -> T | RequestError:
+def _told(finding: Finding, tell: Callable[[Finding], T], budget: Budget) -> T | RequestError:
+    if budget.is_spent(Budget.TELLING):
+        return OverloadedError()
     try:
         return tell(finding)
     except Exception:
@@ -96,17 +141,25 @@ def _told(finding: Finding, tell: Callable[[Finding], T]) -> T | RequestError:
 
 
 def _together(
-    images: Sequence[Pixels | RequestError], step: Callable[[Sequence[Pixels]], Sequence[T]]
+    images: Sequence[Pixels | RequestError],
+    step: Callable[[Sequence[Pixels]], Sequence[T]],
+    budget: Budget,
 ) -> list[T | RequestError]:
     """Return the step's results in the place of the images; errors stay where they are."""
     decoded = [image for image in images if not isinstance(image, RequestError)]
-    results: Iterator[T | RequestError]
-    try:
-        results = iter(step(decoded) if decoded else [])
-    except Exception:
-        logger.exception("The network failed")
-        results = iter([InternalError() for _ in decoded])
-    return [image if isinstance(image, RequestError) else next(results) for image in images]
+    results: list[T | RequestError] = []
+    for at in range(0, len(decoded), BATCH):
+        some = decoded[at : at + BATCH]
+        if budget.is_spent(Budget.CLASSIFYING):
+            results += [OverloadedError() for _ in some]
+            continue
+        try:
+            results += step(some)
+        except Exception:
+            logger.exception("The network failed")
+            results += [InternalError() for _ in some]
+    found = iter(results)
+    return [image if isinstance(image, RequestError) else next(found) for image in images]
 
 
 def _finding(

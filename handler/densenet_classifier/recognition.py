@@ -9,8 +9,8 @@ A softmax always names a class. Three signs tell that it means nothing:
   does (entropy as in Hendrycks and Gimpel, "A baseline for detecting misclassified and
   out-of-distribution examples", ICLR 2017).
 
-A request that brings a `min_probability` of its own is judged by that alone. README.md tells
-what the defaults reject, as measured.
+A request that brings a `min_probability` of its own is judged by that alone. docs/REQUESTS.md
+tells what the defaults reject, as measured.
 """
 
 import numpy as np

@@ -11,7 +11,7 @@ from densenet_classifier.errors import (
     SeveralImagesError,
     TooManyImagesError,
 )
-from densenet_classifier.options import MAX_HEAT_MAPS, NO_OPTIONS, Options
+from densenet_classifier.options import MAX_HEAT_MAPS, MAX_HEAT_MAPS_OF_REQUEST, NO_OPTIONS, Options
 from densenet_classifier.settings import Settings
 
 
@@ -40,4 +40,10 @@ def check(request: Request, settings: Settings) -> None:
         raise SeveralImagesError(message)
     if request.explain and (request.options.top_k or 0) > MAX_HEAT_MAPS:
         message = f"top_k of an explanation must be a whole number from 1 to {MAX_HEAT_MAPS}."
+        raise InvalidOptionError(message)
+    if request.explain and 1 < (request.options.top_k or 1) > MAX_HEAT_MAPS_OF_REQUEST // images:
+        message = (
+            f"{images} images with top_k {request.options.top_k}: an explanation has at most "
+            f"{MAX_HEAT_MAPS_OF_REQUEST} heat maps together."
+        )
         raise InvalidOptionError(message)

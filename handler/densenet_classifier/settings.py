@@ -28,15 +28,15 @@ class Settings:
         anything is decoded (50 million: pictures of 48-megapixel phones pass).
     max_images_per_request: most images of one request.
     max_request_pixels: most pixels of all images of one request together, so that nobody's
-        request keeps a worker from its neighbours' for long (150 million: a dozen photographs
-        of 12 megapixels; seconds of decoding).
+        request keeps a worker from its neighbours' for long (100 million: eight photographs of
+        12 megapixels; a second or two of decoding).
     min_probability, max_perplexity: see `recognition.py`. 0 as min_probability recognises all.
     """
 
     max_image_bytes: int = 10 * 1024 * 1024
     max_image_pixels: int = 50_000_000
     max_images_per_request: int = 32
-    max_request_pixels: int = 150_000_000
+    max_request_pixels: int = 100_000_000
     min_probability: float = 0.15
     max_perplexity: float = 40.0
 

@@ -128,6 +128,7 @@ def _flat(data: list[Any]) -> list[Any]:
     for _ in range(_MAX_DIMENSIONS):
         if not data or not all(isinstance(item, list) for item in data):
             break
+        require_few(len(data))
         data = [item for row in data for item in row]
     return data
 

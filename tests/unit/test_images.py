@@ -397,3 +397,17 @@ def test_an_image_by_itself_has_the_pixels_of_a_request(encode: Callable[..., by
     content = encode(smooth(20, 30), "PNG")
     with pytest.raises(TooManyPixelsError, match="may have 599 together"):
         decode(content, Settings(max_request_pixels=599))
+
+
+@pytest.mark.parametrize(("scans", "refused"), [(400, False), (600, True)])
+def test_a_jpeg_of_very_many_scans_is_refused_undecoded(
+    scans: int, encode: Callable[..., bytes], *, refused: bool
+) -> None:
+    content = encode(Image.new("L", (64, 64)), "JPEG", progressive=True)
+    start = content.rindex(b"\xff\xda")
+    content = content[:start] + content[start:-2] * scans + content[-2:]
+    if refused:
+        with pytest.raises(UndecodableImageError, match="scans"):
+            decode(content, Settings())
+    else:
+        assert decode(content, Settings()).shape == (224, 224, 3)

@@ -10,7 +10,7 @@ from densenet_classifier.errors import (
 )
 from densenet_classifier.options import Options
 from densenet_classifier.request import Request
-from tests.unit.asking import PLAIN_TYPE, Headers, Row, form
+from tests.unit.asking import NO_TYPE, PLAIN_TYPE, Headers, Row, form
 from torchserve_messages import PART_OVERHEAD, read_request
 
 PNG = bytearray(b"\x89PNG\r\n\x1a\n and more")
@@ -87,6 +87,21 @@ class TestForm:
         assert accept in str(read({}).error)
 
 
+class TestPlainFields:
+    @staticmethod
+    def sent(field: bytes) -> Request:
+        row = {"file": PNG, "caption": bytearray(field)}
+        return read(row, {"file": PLAIN_TYPE, "caption": NO_TYPE})
+
+    def test_with_an_image_is_a_part_like_a_file(self) -> None:
+        bitmap = b"BM" + (70).to_bytes(4, "little") + bytes(8)
+        assert self.sent(bitmap).form == ListForm(("file", "caption"))
+
+    @pytest.mark.parametrize("text", [b"BMW at the lake", b"GIF89a, a format", b""])
+    def test_with_a_text_that_begins_like_an_image_is_none(self, text: bytes) -> None:
+        assert type(self.sent(text).form) is SingleForm
+
+
 class TestDuplicateParts:
     """TorchServe keeps the last of several parts with one name; Content-Length tells the rest."""
 
@@ -99,7 +114,8 @@ class TestDuplicateParts:
     @pytest.mark.parametrize(("more", "refused"), [(0, False), (1, True)], ids=["border", "beyond"])
     def test_are_noticed_by_what_is_missing(self, parts: int, more: int, *, refused: bool) -> None:
         row = {f"file{index}": PNG for index in range(parts)}
-        length = len(PNG) * parts + PART_OVERHEAD * (parts + 1) + more
+        names = len("file0") * parts
+        length = len(PNG) * parts + names + PART_OVERHEAD * (parts + 1) + more
         assert isinstance(self.sent(row, str(length)).error, DuplicatePartError) is refused
 
     def test_a_decoded_text_counts_with_its_bytes(self) -> None:
@@ -116,8 +132,16 @@ class TestDuplicateParts:
     def test_without_a_length_nothing_can_be_noticed(self, length: object) -> None:
         assert self.sent({"file": PNG}, length).error is None
 
-    def test_beside_a_part_of_json_nothing_can_be_noticed(self) -> None:
-        assert self.sent({"file": PNG, "note": {"a": 1}}, "99999").error is None
+    def test_a_part_of_json_counts_with_its_text(self) -> None:
+        row: Row = {"file": PNG, "note": {"a": "ä" * 3000}}
+        length = len(PNG) + 6000 + PART_OVERHEAD * 3
+        assert self.sent(row, str(length)).error is None
+        assert isinstance(self.sent(row, "99999").error, DuplicatePartError)
+
+    def test_a_form_of_which_no_part_can_be_read_has_no_duplicates(self) -> None:
+        error = self.sent({}, "99999").error
+        assert isinstance(error, NoImageError)
+        assert "boundary" in str(error)
 
     @pytest.mark.parametrize("kind", ["image/png", "application/json", ""])
     def test_a_body_that_is_no_form_has_none(self, kind: str) -> None:

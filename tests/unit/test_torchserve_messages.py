@@ -65,6 +65,14 @@ class TestRawBody:
         assert request.parts == [Part(PNG)]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_json_in_other_encodings(encoding: str) -> None:
+    body = '{"b64": "QUJD", "top_k": 2}'.encode(encoding)
+    request = read_request({"body": bytearray(body)}, {}, "flowers")
+    assert request.error is None
+    assert request.options.top_k == 2
+
+
 class TestJson:
     @pytest.mark.parametrize("space", ["", " ", "\n\t "], ids=repr)
     @pytest.mark.parametrize("as_type", [bytes, bytearray, str, json.loads])
