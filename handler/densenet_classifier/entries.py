@@ -54,11 +54,12 @@ class Narrator:
         return entry | self._explanation(finding, index)
 
     def picture(self, finding: Finding) -> bytes:
-        """Return the image with a heat map laid over it, as a PNG; with `top_k` one a class."""
-        indices = dict.fromkeys([self._subject(finding), *self._top(finding)])
-        if not self.request.options.top_k:
-            indices = dict.fromkeys([self._subject(finding)])
-        return overlay_png(finding.pixels, [self._heat_map(finding, index) for index in indices])
+        """Return the image with its heat map laid over it, as a PNG; with `top_k` one a class."""
+        indices = [self._subject(finding)]
+        if self.request.options.top_k:
+            indices += self._top(finding)
+        heats = [self._heat_map(finding, index) for index in dict.fromkeys(indices)]
+        return overlay_png(finding.pixels, heats)
 
     def _subject(self, finding: Finding) -> int:
         target = self.request.options.target

@@ -241,3 +241,29 @@ class TestFaults:
         replies = ask(rows, [{}, EXPLAIN, {}])
         assert [reply.status for reply in replies] == [200, 500, 200]
         assert "CUDA" not in replies[1].text
+
+
+class TestLimits:
+    @pytest.mark.parametrize(("count", "status"), [(6, 200), (7, 400)])
+    def test_the_heat_maps_of_all_images(
+        self, count: int, status: int, ask_one: AskOne, image: bytearray
+    ) -> None:
+        row = {"body": {"instances": [base64_text(image)] * count, "top_k": 10}}
+        assert ask_one(row, EXPLAIN).status == status
+        assert ask_one(row).status == 200
+
+    def test_one_map_of_each_of_many_images(self, ask_one: AskOne, image: bytearray) -> None:
+        reply = ask_one({"body": [base64_text(image)] * 32}, EXPLAIN)
+        assert ["heatmap" in each for each in reply.entries] == [True] * 32
+
+
+def test_a_picture_shows_the_target_before_the_most_probable(
+    ask_one: AskOne, image: bytearray
+) -> None:
+    def picture(options: Row) -> Pixels:
+        return np.asarray(read_png(ask_one({"body": image, **options}, PICTURE).content))
+
+    target = picture({"target": "n00000004"})
+    best = picture({"top_k": "2"})
+    both = picture({"target": "n00000004", "top_k": "2"})
+    assert np.array_equal(both, np.concatenate([target, best], axis=1))
