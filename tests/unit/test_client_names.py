@@ -171,3 +171,9 @@ def test_folder_that_cannot_be_read_is_a_problem_beside_what_can(
         Source("photos/sub/d.gif"),
         Source("photos/sub/deep", "Permission denied"),
     ]
+
+
+@pytest.mark.parametrize("name", ["", "a\0b.png", "*\0"], ids=ascii)
+def test_what_can_be_no_name_is_a_problem(name: str) -> None:
+    (source,) = sources([name], NONE)
+    assert source.problem == "no name of a file; names are given one a line"

@@ -22,6 +22,14 @@ def test_results_come_in_the_order_of_the_items() -> None:
     assert list(in_order(work, [0, 1, 2], 3)) == [0, 1, 4]
 
 
+@pytest.mark.parametrize("concurrency", [0, -1])
+def test_without_concurrency_nothing_is_begun(concurrency: int) -> None:
+    begun: list[int] = []
+    with pytest.raises(ValueError, match="at least 1"):
+        list(in_order(begun.append, range(3), concurrency))
+    assert begun == []
+
+
 @pytest.mark.parametrize("concurrency", [1, 2, 8])
 def test_as_many_as_allowed_run_at_a_time(concurrency: int) -> None:
     together = Barrier(concurrency)

@@ -117,3 +117,14 @@ def test_an_option_that_is_given_twice_is_that_of_the_overriding_place() -> None
 def test_a_min_probability_of_zero_overrides_too() -> None:
     merged = Options(min_probability=0).overriding(Options(min_probability=0.5))
     assert merged.min_probability == 0
+
+
+@pytest.mark.parametrize("text", ["1_0", "\u0663", "\uff15", "nan", "0x5", "5 5"], ids=ascii)
+def test_only_ascii_decimals_are_numbers(text: str) -> None:
+    with pytest.raises(InvalidOptionError):
+        Options.from_mapping({"top_k": text})
+
+
+@pytest.mark.parametrize("text", ["5", " 5 ", "5.0", "5.", "+5", "5e0", "0.5e1"])
+def test_a_decimal_may_be_written_in_several_ways(text: str) -> None:
+    assert Options.from_mapping({"top_k": text}).top_k == 5

@@ -180,6 +180,10 @@ class TestBinary:
 
 
 class TestNumber:
+    def test_empty_lists_count_too(self) -> None:
+        with pytest.raises(TooManyImagesError):
+            read_tensors(tensor(data=[[]] * 257))
+
     @pytest.mark.parametrize(("count", "refused"), [(256, False), (258, True), (100_000, True)])
     def test_more_images_than_any_server_accepts_are_refused(
         self, count: int, *, refused: bool

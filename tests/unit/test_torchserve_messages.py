@@ -73,6 +73,11 @@ def test_json_in_other_encodings(encoding: str) -> None:
     assert request.options.top_k == 2
 
 
+@pytest.mark.parametrize("body", [[], {}, 0, None, False], ids=repr)
+def test_a_document_with_nothing_in_it_is_no_empty_body(body: object) -> None:
+    assert asks_for_document({"body": body}, {"accept": "text/html"}, OFFERED) == OFFERED[0]
+
+
 class TestJson:
     @pytest.mark.parametrize("space", ["", " ", "\n\t "], ids=repr)
     @pytest.mark.parametrize("as_type", [bytes, bytearray, str, json.loads])
