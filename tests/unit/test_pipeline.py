@@ -39,6 +39,20 @@ def classifier(unpacked: Any) -> Classifier:
     return Classifier.load(unpacked)
 
 
+@pytest.fixture
+def slow_decoding(clock: Spend, monkeypatch: pytest.MonkeyPatch) -> Spend:
+    """Return a function that lets each decoding take so many seconds."""
+
+    def take(seconds: float) -> None:
+        def decode(*arguments: Any) -> Pixels:
+            clock(seconds)
+            return images_module.decode(*arguments)
+
+        monkeypatch.setattr(pipeline, "decode", decode)
+
+    return take
+
+
 def request_of(*contents: bytes | bytearray) -> Request:
     return Request(SingleForm(), [Part(content) for content in contents])
 
@@ -69,15 +83,9 @@ def test_without_a_limit_no_time_is_too_long(clock: Spend) -> None:
 
 
 def test_small_requests_are_decoded_before_one_takes_all_the_time(
-    clock: Spend, monkeypatch: pytest.MonkeyPatch, images: list[bytearray]
+    slow_decoding: Spend, images: list[bytearray]
 ) -> None:
-    genuine = images_module.decode
-
-    def slow(*arguments: Any) -> Pixels:
-        clock(10)
-        return genuine(*arguments)
-
-    monkeypatch.setattr(pipeline, "decode", slow)
+    slow_decoding(10)
     large, small = request_of(*images[:3]), request_of(images[3])
     first, second = prepare([large, small], Settings(), Budget(60))
     assert (first.request, second.request) == (large, small)
@@ -86,15 +94,9 @@ def test_small_requests_are_decoded_before_one_takes_all_the_time(
 
 
 def test_of_requests_of_one_image_the_lighter_is_decoded_first(
-    clock: Spend, monkeypatch: pytest.MonkeyPatch, images: list[bytearray]
+    slow_decoding: Spend, images: list[bytearray]
 ) -> None:
-    genuine = images_module.decode
-
-    def slow(*arguments: Any) -> Pixels:
-        clock(20)
-        return genuine(*arguments)
-
-    monkeypatch.setattr(pipeline, "decode", slow)
+    slow_decoding(20)
     heavy = request_of(bytes(images[0]) + bytes(10_000))
     prepared = prepare([heavy, request_of(images[1])], Settings(), Budget(60))
     assert kinds([each.images[0] for each in prepared]) == ["OverloadedError", "ndarray"]
