@@ -160,9 +160,15 @@ def test_four_requests_run_at_a_time_and_each_answer_shows_at_once(page: Page) -
     sending, waiting = states.filter(has_text="Sending"), states.filter(has_text="Waiting")
     expect(sending).to_have_count(4)
     expect(waiting).to_have_count(2)
+    # The browser hands its requests over a little later than it shows them, in any order.
+    for _ in range(100):
+        if len(held) == 4:
+            break
+        page.wait_for_timeout(50)
     assert len(held) == 4
-    held[2].continue_()
-    expect(verdict(page, "2.png")).to_contain_text("maze")
+    held[0].continue_()
+    answered = page.locator("#cards > li .verdict").filter(has_text="maze")
+    expect(answered).to_have_count(1)
     expect(page.locator("#progress")).to_have_text("1 of 6 answered")
     expect(sending).to_have_count(4)
     expect(waiting).to_have_count(1)
