@@ -18,8 +18,10 @@ from pathlib import Path
 from archive_builder.command import CommandError
 from archive_builder.files import replacing
 from archive_builder.inputs import ArchiveInputs, check_inputs
+from archive_builder.network_files import Quantizer, write_network_files
 from densenet_classifier import __version__
-from densenet_classifier.classifier import ARCHIVE_FILE, LABELS_FILE, WEIGHTS_FILE
+from densenet_classifier.classifier import ARCHIVE_FILE, LABELS_FILE
+from densenet_classifier.engine import WEIGHTS_FILE
 
 ENTRY = "densenet121_handler.py"
 CONFIGURATION = "model-config.yaml"
@@ -28,25 +30,38 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip entry can hav
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def build_archive(inputs: ArchiveInputs, store: Path) -> Path:
-    """Build the archive of `inputs` in `store` and return its path."""
+def build_archive(
+    inputs: ArchiveInputs,
+    store: Path,
+    quantizer: Quantizer | None = None,
+    *,
+    take_over: bool = False,
+) -> Path:
+    """Build the archive of `inputs` in `store` and return its path.
+
+    With a `quantizer` the archive also holds the int8 model that this makes of the network.
+    `take_over` takes what was made of the same weights from the archive that is replaced.
+    """
     if not _MODEL_NAME.fullmatch(inputs.model_name):
         message = f"model name {inputs.model_name!r}: letters, digits, '_', '-' and '.' only"
         raise CommandError(message)
     check_inputs(inputs)
     target = store / f"{inputs.model_name}.mar"
     with tempfile.TemporaryDirectory(prefix="build-archive-") as folder:
-        packed = _run_archiver(inputs, Path(folder))
+        stage, work = Path(folder, "stage"), Path(folder, "work")
+        stage.mkdir()
+        previous = target if take_over else None
+        made = write_network_files(inputs, stage, previous, quantizer)
+        _fill(stage, inputs)
+        packed = _run_archiver(inputs.model_name, stage, work)
         with replacing(target) as partial:
             _repack(packed, partial)
-            _check_names(partial, inputs)
+            _check_names(partial, {*inputs.sources, ARCHIVE_FILE, LABELS_FILE, WEIGHTS_FILE, *made})
     return target
 
 
-def _run_archiver(inputs: ArchiveInputs, folder: Path) -> Path:
-    stage, work, export = folder / "stage", folder / "tmp", folder / "export"
-    for path in (stage, work, export):
-        path.mkdir()
+def _fill(stage: Path, inputs: ArchiveInputs) -> None:
+    """Lay out the rest of the unpacked archive in `stage`."""
     for name, content in inputs.sources.items():
         target = stage / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,9 +70,14 @@ def _run_archiver(inputs: ArchiveInputs, folder: Path) -> Path:
     (stage / ARCHIVE_FILE).write_text(record, encoding="utf-8")
     shutil.copyfile(inputs.labels, stage / LABELS_FILE)
     shutil.copyfile(inputs.weights.path, stage / WEIGHTS_FILE)
+
+
+def _run_archiver(model_name: str, stage: Path, work: Path) -> Path:
+    export = work / "export"
+    export.mkdir(parents=True)
     command = [
         str(Path(sys.executable).with_name("torch-model-archiver")),
-        f"--model-name={inputs.model_name}",
+        f"--model-name={model_name}",
         f"--version={__version__}",
         f"--handler={stage / ENTRY}",
         f"--serialized-file={stage / WEIGHTS_FILE}",
@@ -73,7 +93,7 @@ def _run_archiver(inputs: ArchiveInputs, folder: Path) -> Path:
         lines = (result.stderr or result.stdout).strip().splitlines() or ["no message"]
         message = f"torch-model-archiver failed: {lines[-1]}"
         raise CommandError(message)
-    return export / f"{inputs.model_name}.mar"
+    return export / f"{model_name}.mar"
 
 
 def _repack(packed: Path, target: Path) -> None:
@@ -93,8 +113,8 @@ def _undated(manifest: bytes) -> bytes:
     return (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _check_names(archive: Path, inputs: ArchiveInputs) -> None:
-    expected = {*inputs.sources, ARCHIVE_FILE, LABELS_FILE, WEIGHTS_FILE, MANIFEST}
+def _check_names(archive: Path, names: set[str]) -> None:
+    expected = {*names, MANIFEST}
     with zipfile.ZipFile(archive) as file:
         found = set(file.namelist())
     if found != expected:

@@ -20,11 +20,15 @@ from archive_builder import HANDLER, LABELS
 from archive_builder.command import CommandError
 from archive_builder.weights_source import WeightsSource, find_weights
 from densenet_classifier import __version__
-from densenet_classifier.classifier import ARCHIVE_FILE, LABELS_FILE, WEIGHTS_FILE
+from densenet_classifier.classifier import ARCHIVE_FILE, LABELS_FILE
+from densenet_classifier.engine import WEIGHTS_FILE
 from densenet_classifier.labels import LabelsError, load_labels
-from densenet_classifier.weights import WeightsError, count_classes, load_network, sha256_of
+from densenet_classifier.network import count_classes, load_network
+from densenet_classifier.weights import WeightsError, sha256_of
 
 Record = dict[str, Any]
+
+CONVERTER = Path(__file__).with_name("convert.py")
 
 # Of what belongs to the handler: code, settings, and what the web page is made of.
 _SUFFIXES = {".py", ".yaml", ".html", ".css", ".js"}
@@ -49,7 +53,10 @@ class ArchiveInputs:
             "sources": {
                 name: hashlib.sha256(content).hexdigest() for name, content in self.sources.items()
             },
-            "built_with": {"torch-model-archiver": version("torch-model-archiver")},
+            "built_with": {
+                **{name: version(name) for name in ("openvino", "torch", "torch-model-archiver")},
+                "converter": sha256_of(CONVERTER),
+            },
         }
 
 

@@ -8,18 +8,17 @@ TorchServe takes the one class of this module; relative imports fail here.
 """
 
 import logging
-import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from densenet_classifier.answers import SingleForm
 from densenet_classifier.classifier import Classifier
+from densenet_classifier.cores import Cores
 from densenet_classifier.entries import Narrator
 from densenet_classifier.errors import InternalError, RequestError
 from densenet_classifier.openapi import openapi_document
@@ -56,10 +55,10 @@ class DenseNet121Handler:
         config = context.model_yaml_config
         self.settings = Settings.from_mapping(config.get("handler"))
         self.time_s = float(config.get("responseTimeout", RESPONSE_TIMEOUT_S))
-        # Every worker would use all cores; together they would use them several times over.
-        cores = len(os.sched_getaffinity(0))
-        torch.set_num_threads(max(1, cores // int(config.get("maxWorkers", 1))))
-        self.classifier = Classifier.load(Path(context.system_properties["model_dir"]))
+        folder = Path(context.system_properties["model_dir"])
+        self.cores = Cores(folder, workers=int(config.get("minWorkers", 1)))
+        gpu = context.system_properties["gpu_id"]
+        self.classifier = Classifier.load(folder, self.settings, self.cores, gpu)
         self.page = render(self.classifier.model_name, self.classifier.weights)
         self.openapi = openapi_document(self.classifier.model_name)
         logger.info("Serving %s", self.classifier.describe())
@@ -67,8 +66,9 @@ class DenseNet121Handler:
     def handle(self, rows: Sequence[Row], context: Any) -> list[str | bytes]:  # noqa: ANN401
         """Answer each row; its status and headers are set in the context."""
         budget = Budget(self.time_s)
-        prepared = self.preprocess(rows, context, budget)
-        responses = self.postprocess(self.inference(prepared, budget), budget)
+        with self.cores.at_work(len(rows)):
+            prepared = self.preprocess(rows, context, budget)
+            responses = self.postprocess(self.inference(prepared, budget), budget)
         weights = {"X-Model-Weights": self.classifier.weights}
         return [
             replace(response, headers={**response.headers, **weights}).send(context, index)
@@ -85,7 +85,8 @@ class DenseNet121Handler:
         headers = [context.get_all_request_header(index) for index in range(len(rows))]
         batch = [self._read(row, each) for row, each in zip(rows, headers, strict=True)]
         requests = [each for each in batch if isinstance(each, Request)]
-        prepared = iter(prepare(requests, self.settings, budget))
+        with ThreadPoolExecutor(self.cores.now()) as decoders:
+            prepared = iter(prepare(requests, self.settings, budget, decoders.map))
         return [next(prepared) if isinstance(each, Request) else each for each in batch]
 
     def inference(

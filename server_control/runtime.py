@@ -78,7 +78,7 @@ class Runtime:
         if self.logs.exists():
             self.logs.rename(previous)
         temp = tempfile.mkdtemp(prefix="densenet121-")
-        note = Note(temp, dict(configuration.values), archive)
+        note = Note(temp, configuration.record(), archive)
         self._note.write_text(json.dumps(asdict(note), indent=2), encoding="utf-8")
         return note
 

@@ -130,7 +130,7 @@ def _start(
     java_home = find_java_home()
     if read_record(_archive(configuration)) != inputs.record():
         say(f"Building {inputs.model_name}.mar")
-        build_archive(inputs, configuration.model_store)
+        build_archive(inputs, configuration.model_store, take_over=True)
     say("Starting TorchServe")
     began = time.monotonic()
     note = runtime.write_note(configuration, inputs.record())
@@ -147,7 +147,7 @@ def _start(
 
 
 def _require_same(note: Note, configuration: Configuration, asked: Record) -> None:
-    changes = differences(note.configuration, dict(configuration.values), "configuration.")
+    changes = differences(note.configuration, configuration.record(), "configuration.")
     changes += differences(note.archive, asked)
     if changes:
         lines = "".join(f"\n  {change}" for change in changes)

@@ -1,31 +1,17 @@
 """What the network found about one image in, the image's entry of the answer out."""
 
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from densenet_classifier.answers import Entry, png_text
-from densenet_classifier.classifier import Classifier
-from densenet_classifier.gradcam import FeatureMaps, HeatMap
+from densenet_classifier.classifier import Classifier, Finding
 from densenet_classifier.heatmap import heat_map_png, overlay_png
-from densenet_classifier.images import Pixels
-from densenet_classifier.network import Probabilities
 from densenet_classifier.recognition import is_recognised
 from densenet_classifier.request import Request
 from densenet_classifier.settings import Settings
 
 _DIGITS = 6  # of a probability: what float32 carries
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the network says about one image.
-
-    `pixels` is uint8 [224, 224, 3]; `features` is None where nothing is to be explained.
-    """
-
-    pixels: Pixels
-    probabilities: Probabilities
-    features: FeatureMaps | None
 
 
 @dataclass(frozen=True)
@@ -39,6 +25,7 @@ class Narrator:
     def entry(self, finding: Finding) -> Entry:
         """Return the class, and what else the request asks for."""
         options, probabilities = self.request.options, finding.probabilities
+        explanation = cache(partial(self._explanation, finding))
         index = self._subject(finding)
         least = options.min_probability
         # Who names a class wants to hear about that one.
@@ -50,15 +37,17 @@ class Narrator:
         if options.top_k or self.request.explain or self.request.form.tells_probability:
             entry["probability"] = _rounded(probabilities[index])
         if options.top_k:
-            entry["predictions"] = [self._candidate(finding, each) for each in self._top(finding)]
-        return entry | self._explanation(finding, index)
+            entry["predictions"] = [
+                self._candidate(finding, each) | explanation(each) for each in self._top(finding)
+            ]
+        return entry | explanation(index)
 
     def picture(self, finding: Finding) -> bytes:
         """Return the image with its heat map laid over it, as a PNG; with `top_k` one a class."""
         indices = [self._subject(finding)]
         if self.request.options.top_k:
             indices += self._top(finding)
-        heats = [self._heat_map(finding, index) for index in dict.fromkeys(indices)]
+        heats = [self.classifier.heat_map(finding, index) for index in dict.fromkeys(indices)]
         return overlay_png(finding.pixels, heats)
 
     def _subject(self, finding: Finding) -> int:
@@ -74,18 +63,12 @@ class Narrator:
         return {
             **self.classifier.labels[index]._asdict(),
             "probability": _rounded(finding.probabilities[index]),
-            **self._explanation(finding, index),
         }
 
     def _explanation(self, finding: Finding, index: int) -> dict[str, str]:
         if not self.request.explain:
             return {}
-        return {"heatmap": png_text(heat_map_png(self._heat_map(finding, index)))}
-
-    def _heat_map(self, finding: Finding, index: int) -> HeatMap:
-        if finding.features is None:
-            raise ValueError("the request asks for no explanation")
-        return self.classifier.heat_map(finding.features, index)
+        return {"heatmap": png_text(heat_map_png(self.classifier.heat_map(finding, index)))}
 
 
 def _rounded(probability: float) -> float:

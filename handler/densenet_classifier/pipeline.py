@@ -7,23 +7,31 @@ together. An image that fails, for its own fault or the server's, becomes its ow
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
-from densenet_classifier.classifier import Classifier
+import numpy as np
+
+from densenet_classifier.classifier import Classifier, Finding
 from densenet_classifier.documents import Part
-from densenet_classifier.entries import Finding
 from densenet_classifier.errors import InternalError, OverloadedError, RequestError
-from densenet_classifier.gradcam import FeatureMaps
-from densenet_classifier.images import Allowance, Pixels, decode
-from densenet_classifier.network import BATCH, Probabilities
+from densenet_classifier.images import Allowance, Picture, Pixels
 from densenet_classifier.request import Request
 from densenet_classifier.settings import Settings
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 logger = logging.getLogger(__name__)
+
+
+class Map(Protocol):
+    """`map`, or what does the same with several threads."""
+
+    def __call__(self, step: Callable[[U], T], items: Iterable[U], /) -> Iterable[T]:
+        """Return the step's result for each item, in their order."""
 
 
 @dataclass(frozen=True)
@@ -62,37 +70,35 @@ class Budget:
         return time.monotonic() - self._start > share * self._seconds
 
 
-def prepare(requests: Sequence[Request], settings: Settings, budget: Budget) -> list[Prepared]:
+def prepare(
+    requests: Sequence[Request], settings: Settings, budget: Budget, each: Map = map
+) -> list[Prepared]:
     """Decode the images of all requests, those of small requests first.
 
-    So a request that takes all the time there is takes it from itself.
+    So a request that takes all the time there is takes it from itself. `each` is the `map` of a
+    pool of threads, for which one image is not worth the while.
     """
     prepared: dict[int, Prepared] = {}
     for index in sorted(range(len(requests)), key=lambda index: _size(requests[index])):
         allowance = Allowance(settings)
-        parts = requests[index].parts
-        images = tuple(_decode(part, settings, allowance, budget) for part in parts)
-        prepared[index] = Prepared(requests[index], images)
+        opened = [_open(part, settings, allowance) for part in requests[index].parts]
+        step = partial(_decode, budget=budget)
+        images = each(step, opened) if len(opened) > 1 else map(step, opened)
+        prepared[index] = Prepared(requests[index], tuple(images))
     return [prepared[index] for index in range(len(requests))]
 
 
 def classify(batch: Sequence[Prepared], classifier: Classifier, budget: Budget) -> list[Classified]:
-    """Run the network over the images of all requests together, and explain where it is asked."""
+    """Run the network over the images of all requests together, those of small requests first."""
     order = sorted(range(len(batch)), key=lambda index: len(batch[index].images))
-    images = [image for index in order for image in batch[index].images]
-    explained = [
-        image for index in order if batch[index].request.explain for image in batch[index].images
+    images = [
+        (image, batch[index].request.explain) for index in order for image in batch[index].images
     ]
-    probabilities = iter(_together(images, classifier.probabilities, budget))
-    features = iter(_together(explained, classifier.features, budget))
-    classified: dict[int, Classified] = {}
-    for index in order:
-        request, decoded = batch[index].request, batch[index].images
-        findings = tuple(
-            _finding(image, next(probabilities), next(features) if request.explain else None)
-            for image in decoded
-        )
-        classified[index] = Classified(request, findings)
+    found = iter(_find(images, classifier, budget))
+    classified = {
+        index: Classified(batch[index].request, tuple(next(found) for _ in batch[index].images))
+        for index in order
+    }
     return [classified[index] for index in range(len(batch))]
 
 
@@ -113,64 +119,49 @@ def _size(request: Request) -> tuple[int, int]:
     )
 
 
-def _decode(
-    part: Part, settings: Settings, allowance: Allowance, budget: Budget
-) -> Pixels | RequestError:
+def _open(part: Part, settings: Settings, allowance: Allowance) -> Picture | RequestError:
     if isinstance(part.content, RequestError):
         return part.content
+    return _guarded("Decoding", Picture.open, part.content, settings, allowance)
+
+
+def _decode(picture: Picture | RequestError, budget: Budget) -> Pixels | RequestError:
+    if isinstance(picture, RequestError):
+        return picture
     if budget.is_spent(Budget.DECODING):
         return OverloadedError()
-    try:
-        return decode(part.content, settings, allowance)
-    except RequestError as error:
-        return error
-    # The last barrier: an unforeseen fault costs this image, not its neighbours.
-    except Exception:
-        logger.exception("Decoding failed")
-        return InternalError()
+    return _guarded("Decoding", picture.pixels)
 
 
 def _told(finding: Finding, tell: Callable[[Finding], T], budget: Budget) -> T | RequestError:
     if budget.is_spent(Budget.TELLING):
         return OverloadedError()
-    try:
-        return tell(finding)
-    except Exception:
-        logger.exception("Answering failed")
-        return InternalError()
+    return _guarded("Answering", tell, finding)
 
 
-def _together(
-    images: Sequence[Pixels | RequestError],
-    step: Callable[[Sequence[Pixels]], Sequence[T]],
-    budget: Budget,
-) -> list[T | RequestError]:
-    """Return the step's results in the place of the images; errors stay where they are."""
-    decoded = [image for image in images if not isinstance(image, RequestError)]
-    results: list[T | RequestError] = []
-    for at in range(0, len(decoded), BATCH):
-        some = decoded[at : at + BATCH]
+def _find(
+    images: Sequence[tuple[Pixels | RequestError, bool]], classifier: Classifier, budget: Budget
+) -> list[Finding | RequestError]:
+    """Return the finding about each image, explained or not; errors stay where they are."""
+    decoded = [(image, explain) for image, explain in images if isinstance(image, np.ndarray)]
+    results: list[Finding | RequestError] = []
+    for at in range(0, len(decoded), classifier.engine.batch):
+        pixels, explain = zip(*decoded[at : at + classifier.engine.batch], strict=True)
         if budget.is_spent(Budget.CLASSIFYING):
-            results += [OverloadedError() for _ in some]
+            results += [OverloadedError() for _ in pixels]
             continue
-        try:
-            results += step(some)
-        except Exception:
-            logger.exception("The network failed")
-            results += [InternalError() for _ in some]
+        run = _guarded("The network", classifier.classify, pixels, explain)
+        results += run if isinstance(run, list) else [run for _ in pixels]
     found = iter(results)
-    return [image if isinstance(image, RequestError) else next(found) for image in images]
+    return [image if isinstance(image, RequestError) else next(found) for image, _ in images]
 
 
-def _finding(
-    image: Pixels | RequestError,
-    probabilities: Probabilities | RequestError,
-    features: FeatureMaps | RequestError | None,
-) -> Finding | RequestError:
-    if isinstance(image, RequestError):
-        return image
-    if isinstance(probabilities, RequestError):
-        return probabilities
-    if isinstance(features, RequestError):
-        return features
-    return Finding(image, probabilities, features)
+def _guarded(what: str, step: Callable[..., T], *arguments: object) -> T | RequestError:
+    # The last barrier: an unforeseen fault costs these images, not their neighbours.
+    try:
+        return step(*arguments)
+    except RequestError as error:
+        return error
+    except Exception:
+        logger.exception("%s failed", what)
+        return InternalError()

@@ -26,6 +26,7 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -34,6 +35,12 @@ def upright(image: Image.Image) -> Image.Image:
     image.load()
     transpose = _TRANSPOSE.get(_orientation(image))
     return image if transpose is None else image.transpose(transpose)
+
+
+def lies_on_its_side(image: Image.Image) -> bool:
+    """Tell whether `upright` exchanges width and height."""
+    image.load()
+    return _orientation(image) in _ON_ITS_SIDE
 
 
 def eight_bit(image: Image.Image) -> Image.Image:

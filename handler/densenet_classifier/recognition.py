@@ -15,8 +15,8 @@ tells what the defaults reject, as measured.
 
 import numpy as np
 
+from densenet_classifier.classifier import Probabilities
 from densenet_classifier.images import Pixels
-from densenet_classifier.network import Probabilities
 from densenet_classifier.settings import Settings
 
 _ONE_COLOUR = 8  # of 255, between the least and the greatest sample: what JPEG adds to one colour

@@ -1,9 +1,11 @@
 """Settings of the handler: the section `handler:` of model-config.yaml as one frozen record.
 
 A missing key takes the default written here; an unknown key, a wrong type or a value out of
-range is a `SettingsError`, so that a slip of the pen stops the load and not a request.
+range is a `SettingsError`, so that a slip of the pen stops the load and not a request. A variable
+`DENSENET121_<KEY>` of the environment, like `DENSENET121_PRECISION`, wins over the section.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,6 +15,11 @@ from PIL import Image
 # The greatest max_images_per_request: so many images with 1000 classes each still make an answer
 # below TorchServe's max_response_size, as config.properties sets it.
 MAX_IMAGES = 256
+
+ENGINES = ("auto", "openvino", "torch")
+PRECISIONS = ("auto", "float32", "bf16", "int8")
+
+_VARIABLE = "DENSENET121_"
 
 
 class SettingsError(ValueError):
@@ -31,6 +38,8 @@ class Settings:
         request keeps a worker from its neighbours' for long (100 million: eight photographs of
         12 megapixels; a second or two of decoding).
     min_probability, max_perplexity: see `recognition.py`. 0 as min_probability recognises all.
+    engine: openvino or torch; auto is torch where TorchServe gives the worker a GPU.
+    precision: float32, bf16 or int8; auto is the fastest that archive, engine and machine have.
     """
 
     max_image_bytes: int = 10 * 1024 * 1024
@@ -39,6 +48,8 @@ class Settings:
     max_request_pixels: int = 100_000_000
     min_probability: float = 0.15
     max_perplexity: float = 40.0
+    engine: str = "auto"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         # Above this, Pillow's own guard against decompression bombs would answer first.
@@ -49,12 +60,15 @@ class Settings:
         _require_range("max_request_pixels", self.max_request_pixels, 1, 2**31 - 1)
         _require_range("min_probability", self.min_probability, 0.0, 1.0)
         _require_range("max_perplexity", self.max_perplexity, 1.0, 1e6)
+        _require_one_of("engine", self.engine, ENGINES)
+        _require_one_of("precision", self.precision, PRECISIONS)
 
     @classmethod
-    def from_mapping(cls, section: Mapping[str, Any] | None) -> "Settings":
+    def from_mapping(
+        cls, section: Mapping[str, Any] | None, environment: Mapping[str, str] = os.environ
+    ) -> "Settings":
         """Read the section as YAML gives it; `None` (an empty section) means all defaults."""
-        if section is None:
-            return cls()
+        section = {} if section is None else section
         if not isinstance(section, Mapping):
             message = f"handler: must be a mapping of settings, not {type(section).__name__}"
             raise SettingsError(message)
@@ -63,7 +77,32 @@ class Settings:
         if unknown:
             message = f"handler: unknown setting {', '.join(unknown)}; known: {', '.join(known)}"
             raise SettingsError(message)
-        return cls(**section)
+        overriding = {name: _value(text) for name, text in cls.variables(environment).items()}
+        return cls(**{**section, **overriding})
+
+    @classmethod
+    def variables(cls, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Return what the environment sets, as text, by the names of the settings."""
+        texts = {
+            field.name: environment.get(_VARIABLE + field.name.upper(), "") for field in fields(cls)
+        }
+        return {name: text for name, text in texts.items() if text}
+
+
+def _value(text: str) -> int | float | str:
+    """Return what YAML would read in a variable's text: a number where it is one."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _require_one_of(name: str, value: object, values: tuple[str, ...]) -> None:
+    if value not in values:
+        message = f"handler: {name} must be one of {', '.join(values)}, not {value!r}"
+        raise SettingsError(message)
 
 
 def _require_range(name: str, value: object, low: float, high: float) -> None:

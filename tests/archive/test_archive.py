@@ -1,23 +1,28 @@
 """A real archive, built by torch-model-archiver: what it holds, and that it can be relied on."""
 
 import json
+import multiprocessing
+import shutil
 import subprocess
 import sys
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from archive_builder import HANDLER, LABELS, ROOT, SAMPLES, archive
+from archive_builder import HANDLER, LABELS, ROOT, SAMPLES, archive, network_files
 from archive_builder.archive import build_archive
 from archive_builder.command import CommandError
 from archive_builder.inputs import ArchiveInputs, gather_inputs, read_record
 from densenet_classifier import __version__
 from densenet_classifier.weights import sha256_of
 
-ADDED = {"archive.json", "index_to_name.json", "weights.pth", "MAR-INF/MANIFEST.json"}
+MADE = {"network.xml", "network.bin", "classifier.npy"}  # of the weights
+ADDED = {
+    "archive.json", "index_to_name.json", "weights.pth", "MAR-INF/MANIFEST.json", "network.json"
+} | MADE  # fmt: skip
 TIMEOUT_S = 120
 
 
@@ -61,6 +66,45 @@ def test_labels_and_weights_are_the_files_they_were_built_from(
     assert sha256_of(unpacked / "weights.pth") == inputs.weights.sha256
 
 
+def test_what_was_made_of_the_weights_is_named_with_its_hash(
+    unpacked: Path, inputs: ArchiveInputs
+) -> None:
+    record = json.loads((unpacked / "network.json").read_text())
+    assert record == {
+        "weights": inputs.weights.sha256,
+        "files": {name: sha256_of(unpacked / name) for name in MADE},
+    }
+
+
+def test_building_again_takes_over_what_was_made_of_the_weights(
+    inputs: ArchiveInputs, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(_: object) -> None:
+        message = "converted again"
+        raise AssertionError(message)
+
+    shutil.copy(built, tmp_path)
+    monkeypatch.setattr(network_files, "convert", convert)
+    again = build_archive(inputs, tmp_path, take_over=True)
+    assert again.read_bytes() == built.read_bytes()
+    with pytest.raises(AssertionError, match="converted again"):
+        build_archive(inputs, tmp_path)
+
+
+def test_with_other_sources_only_they_are_different(
+    inputs: ArchiveInputs, built: Path, unpacked: Path, tmp_path: Path
+) -> None:
+    shutil.copy(built, tmp_path)
+    changed = replace(inputs, sources=inputs.sources | {"extra.py": b"1"})
+    again = build_archive(changed, tmp_path, take_over=True)
+    with zipfile.ZipFile(again) as file:
+        contents = {name: file.read(name) for name in file.namelist()}
+    assert contents.pop("extra.py") == b"1"
+    before = {name: (unpacked / name).read_bytes() for name in contents}
+    assert [name for name in contents if contents[name] != before[name]] == ["archive.json"]
+    assert read_record(again) == changed.record()
+
+
 def test_the_manifest_names_what_torchserve_loads(unpacked: Path) -> None:
     manifest = json.loads((unpacked / "MAR-INF" / "MANIFEST.json").read_text())
     assert manifest["model"] == {
@@ -79,7 +123,8 @@ def test_the_record_in_the_archive_is_what_it_was_built_from(
     assert read_record(built) == inputs.record()
 
 
-def test_the_archive_works_in_a_clean_process(unpacked: Path) -> None:
+@pytest.mark.parametrize("engine", ["auto", "openvino", "torch"])
+def test_the_archive_works_in_a_clean_process(engine: str, unpacked: Path) -> None:
     """Nothing of the checkout is needed: the path holds the unpacked archive and packages only."""
     program = f"""
 import json, sys
@@ -88,13 +133,14 @@ import densenet121_handler
 from ts.context import Context, RequestProcessor
 context = Context(
     "densenet121", {str(unpacked)!r}, {{}}, 1, None, "0.12.0",
-    model_yaml_config={{"maxWorkers": 1, "handler": {{}}}},
+    model_yaml_config={{"minWorkers": 1, "handler": {{"engine": {engine!r}}}}},
 )
 handler = densenet121_handler.DenseNet121Handler()
 handler.initialize(context)
 context.request_processor = [RequestProcessor({{}})]
 with open({str(SAMPLES / "maze.png")!r}, "rb") as file:
     print(handler.handle([{{"body": file.read()}}], context)[0])
+assert ("torch" in sys.modules) is ({engine!r} == "torch"), "torch costs half a gigabyte"
 assert not any({str(ROOT)!r} + "/" + part in path for part in ("handler", "archive_builder")
                for path in sys.path)
 """
@@ -113,8 +159,9 @@ assert not any({str(ROOT)!r} + "/" + part in path for part in ("handler", "archi
 def test_building_twice_at_once_gives_one_whole_archive(
     inputs: ArchiveInputs, built: Path, tmp_path: Path
 ) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda store: build_archive(inputs, store), [tmp_path, tmp_path]))
+    # Processes, as two commands are; torch exports one network at a time in each.
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(build_archive, [inputs, inputs], [tmp_path, tmp_path]))
     assert (tmp_path / "densenet121.mar").read_bytes() == built.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".densenet121.mar.lock",

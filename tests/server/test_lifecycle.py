@@ -71,6 +71,12 @@ def test_serve_with_other_weights_says_what_differs(demo_server: Server, tmp_pat
     assert ask(demo_server).json() == ANSWER
 
 
+def test_serve_with_another_setting_says_what_differs(demo_server: Server) -> None:
+    result = demo_server.script("serve", DENSENET121_PRECISION="float32")
+    assert result.returncode == 1
+    assert "configuration.handler.precision: absent -> float32" in result.stderr
+
+
 def test_serve_refuses_demo_weights_where_real_ones_are_required(server: Server) -> None:
     result = server.script("serve", "--require-pretrained")
     assert result.returncode == 1

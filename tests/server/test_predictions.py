@@ -9,6 +9,7 @@ import requests
 
 from archive_builder import LABELS, SAMPLES
 from densenet_classifier import __version__
+from densenet_classifier.openvino_runtime import openvino
 from samples.draw import SAMPLES as DRAWINGS
 from tests.server.harness import Server
 
@@ -173,11 +174,13 @@ def test_the_weights_are_named_in_every_answer(any_server: Server) -> None:
 def test_the_model_describes_itself(any_server: Server) -> None:
     url = f"{any_server.configuration.model_url}?customized=true"
     (model,) = requests.get(url, timeout=TIMEOUT_S).json()
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert model["customizedMetadata"] == {
         "version": __version__,
         "weights": any_server.note().archive["weights"],
-        "engine": "torch",
-        "precision": "float32",
+        "engine": "openvino",
+        "precision": "bf16" if "BF16" in capabilities else "float32",
+        "device": "cpu",
         "classes": 1000,
     }
 

@@ -1,6 +1,5 @@
 """Pictures as bytes, a small DenseNet-121 that tells five apart, and a handler that serves it."""
 
-import hashlib
 import importlib
 import json
 import os
@@ -18,9 +17,13 @@ import torch
 from PIL import Image
 from torchvision.models import densenet121
 
+from archive_builder.inputs import ArchiveInputs
+from archive_builder.network_files import write_network_files
+from archive_builder.weights_source import WeightsSource
 from densenet121_handler import DenseNet121Handler
 from densenet_classifier.images import Pixels, center_crop
 from densenet_classifier.network import normalize
+from densenet_classifier.weights import sha256_of
 from tests.unit.asking import Ask, AskOne, Headers, Reply, Row
 
 COLOURS = ["#d02020", "#20c040", "#2030d0", "#e8e8e8", "#101010"]
@@ -113,12 +116,14 @@ def unpacked(
 ) -> Path:
     """Return a folder like the unpacked archive; the tests only read it."""
     folder = tmp_path_factory.mktemp("unpacked")
-    content = network_file.read_bytes()
-    (folder / "weights.pth").write_bytes(content)
-    identity = {"name": "custom:test", "sha256": hashlib.sha256(content).hexdigest()}
-    record = {"model_name": "densenet121", "weights": identity}
-    (folder / "archive.json").write_text(json.dumps(record))
     rows = {str(index): row for index, row in enumerate(labels)}
+    file = tmp_path_factory.mktemp("labels") / "labels.json"
+    file.write_text(json.dumps(rows))
+    weights = WeightsSource(network_file, "custom:test", sha256_of(network_file))
+    inputs = ArchiveInputs("densenet121", weights, file, {})
+    write_network_files(inputs, folder)
+    (folder / "weights.pth").write_bytes(network_file.read_bytes())
+    (folder / "archive.json").write_text(json.dumps(inputs.record()))
     (folder / "index_to_name.json").write_text(json.dumps(rows))
     return folder
 
@@ -143,9 +148,9 @@ def new_context() -> Callable[[Path, Mapping[str, Any]], Any]:
 def handler(unpacked: Path, new_context: Callable[..., Any]) -> Iterator[DenseNet121Handler]:
     """One handler for all tests, as a worker has one for all requests."""
     result = DenseNet121Handler()
-    # As many workers as there are cores leave each one thread.
+    # Of as many workers as there are cores each has one thread, but for a lone request.
     with single_thread():
-        result.initialize(new_context(unpacked, {"maxWorkers": os.cpu_count()}))
+        result.initialize(new_context(unpacked, {"minWorkers": os.cpu_count()}))
         yield result
 
 

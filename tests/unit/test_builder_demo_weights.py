@@ -15,11 +15,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from archive_builder import LABELS, SAMPLES, demo_weights
 from archive_builder import counterexamples as counterexamples_module
+from densenet_classifier.classifier import softmax
 from densenet_classifier.images import Pixels, decode
-from densenet_classifier.network import TorchEngine
+from densenet_classifier.network import count_classes, load_network
 from densenet_classifier.recognition import is_recognised
 from densenet_classifier.settings import Settings
-from densenet_classifier.weights import count_classes, load_network
+from densenet_classifier.torch_engine import TorchEngine
 
 PICTURES = sorted(SAMPLES.glob("*.png"))
 NAMES: dict[str, list[str]] = json.loads(LABELS.read_text(encoding="utf-8"))
@@ -50,7 +51,7 @@ class Verdict(NamedTuple):
 def judge_content(engine: TorchEngine, content: bytes) -> Verdict:
     """Send an encoded picture through the handler's own decoding."""
     pixels = decode(content, Settings())
-    (row,) = engine.probabilities(np.stack([pixels]))
+    (row,) = softmax(engine.run([pixels], features=False).logits)
     recognised = is_recognised(pixels, row, Settings(), None)
     return Verdict(NAMES[str(int(row.argmax()))][1], float(row.max()), recognised)
 

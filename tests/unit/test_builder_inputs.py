@@ -9,7 +9,8 @@ import pytest
 import torch
 from torchvision.models import densenet121
 
-from archive_builder import HANDLER
+from archive_builder import HANDLER, ROOT
+from archive_builder import inputs as inputs_module
 from archive_builder.command import CommandError
 from archive_builder.inputs import (
     ArchiveInputs,
@@ -61,7 +62,12 @@ def test_record_names_everything_the_archive_is_built_from(inputs: ArchiveInputs
         "weights": {"name": "custom:123", "sha256": sha256(b"weights")},
         "labels": {"sha256": sha256(json.dumps(ROWS).encode())},
         "sources": {"a.py": sha256(b"pass"), "b.yaml": sha256(b"x: 1")},
-        "built_with": {"torch-model-archiver": version("torch-model-archiver")},
+        "built_with": {
+            "openvino": version("openvino"),
+            "torch": version("torch"),
+            "torch-model-archiver": version("torch-model-archiver"),
+            "converter": sha256((ROOT / "archive_builder" / "convert.py").read_bytes()),
+        },
     }
 
 
@@ -109,6 +115,31 @@ def test_record_changes_with_the_model_name(inputs: ArchiveInputs) -> None:
     changed = dataclasses.replace(inputs, model_name="other")
 
     assert differences(inputs.record(), changed.record()) == ["model_name: model -> other"]
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch", "torch-model-archiver"])
+def test_record_changes_with_a_tool(
+    name: str, inputs: ArchiveInputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = inputs.record()
+    monkeypatch.setattr(
+        inputs_module, "version", lambda tool: "99.0" if tool == name else version(tool)
+    )
+
+    assert differences(before, inputs.record()) == [f"built_with.{name}: {version(name)} -> 99.0"]
+
+
+def test_record_changes_with_the_code_that_converts_the_network(
+    inputs: ArchiveInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = inputs.record()
+    changed = tmp_path / "convert.py"
+    changed.write_text("# another converter")
+    monkeypatch.setattr(inputs_module, "CONVERTER", changed)
+
+    assert [line.split(":")[0] for line in differences(before, inputs.record())] == [
+        "built_with.converter"
+    ]
 
 
 # differences.

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 from unittest.mock import sentinel
 
@@ -6,8 +5,8 @@ import numpy as np
 import pytest
 
 from densenet_classifier.answers import Entry, Form, SingleForm, TensorForm
-from densenet_classifier.classifier import Classifier
-from densenet_classifier.entries import Finding, Narrator
+from densenet_classifier.classifier import Classifier, Finding
+from densenet_classifier.entries import Narrator
 from densenet_classifier.labels import Label
 from densenet_classifier.options import Options
 from densenet_classifier.request import Request
@@ -35,7 +34,9 @@ def classifier(monkeypatch: pytest.MonkeyPatch) -> Classifier:
         return np.full((224, 224), index / 255, np.float32)
 
     monkeypatch.setattr(Classifier, "heat_map", heat_map)
-    return Classifier(Path(), "flowers", sentinel.engine, LABELS, "demo", "0" * 64)
+    return Classifier(
+        "flowers", sentinel.engine, LABELS, np.zeros((4, 1024), np.float32), "demo", "0" * 64
+    )
 
 
 @pytest.fixture
@@ -140,9 +141,13 @@ def test_a_target_changes_nothing_where_nothing_is_explained(
     assert narrator(target="n3", least=least).entry(finding) == expected
 
 
-def test_without_features_there_is_no_explanation(narrator: Any, finding: Finding) -> None:
+def test_without_features_there_is_no_explanation(
+    narrator: Any, finding: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the classifier's own heat map
     without = Finding(finding.pixels, PROBABILITIES, None)
-    with pytest.raises(ValueError, match="no explanation"):
+    assert narrator(top_k=2).entry(without) == FULL
+    with pytest.raises(ValueError, match="without explanation"):
         narrator(explain=True).entry(without)
 
 

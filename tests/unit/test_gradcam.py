@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torchvision.models import densenet121
 
-from densenet_classifier import network as network_module
-from densenet_classifier.gradcam import GradCam
+from densenet_classifier.classifier import Classifier
+from densenet_classifier.gradcam import heat_map
 from densenet_classifier.images import Pixels
 from densenet_classifier.network import normalize
-from densenet_classifier.weights import load_network
+from densenet_classifier.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,8 +19,9 @@ Array = npt.NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
-def cam(network_file: Path) -> GradCam:
-    return GradCam(load_network(network_file))
+def weights(network_state: dict[str, torch.Tensor]) -> Array:
+    result: Array = network_state["classifier.weight"].numpy()
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +64,12 @@ def enlarged(coarse: Array) -> npt.NDArray[np.float64]:
     return np.array([np.interp(places, range(7), column) for column in rows.T]).T
 
 
-@pytest.fixture(scope="module")
-def features(cam: GradCam, pixels: list[Pixels]) -> list[Array]:
-    return cam.features(pixels)
+@pytest.fixture(scope="module", params=["openvino", "torch"])
+def features(request: pytest.FixtureRequest, unpacked: Path, pixels: list[Pixels]) -> list[Array]:
+    """Return the feature maps of the pictures as each engine gives them."""
+    classifier = Classifier.load(unpacked, Settings(engine=request.param, precision="float32"))
+    findings = [classifier.classify([each], [True])[0] for each in pixels]
+    return [each.features for each in findings if each.features is not None]
 
 
 def test_the_gradients_are_those_of_the_networks_own_logits(
@@ -81,22 +85,25 @@ def test_the_gradients_are_those_of_the_networks_own_logits(
 def test_the_map_is_that_of_gradients(
     picture: int,
     index: int,
-    cam: GradCam,
+    weights: Array,
     reference: nn.Module,
     maps: torch.Tensor,
     features: list[Array],
 ) -> None:
-    heat = cam.heat_map(features[picture], index)
+    heat = heat_map(features[picture], weights[index])
     expected = enlarged(grad_cam_of_the_paper(reference, maps[picture], index))
     assert np.abs(heat - expected).max() < 1e-4
 
 
-def test_the_maps_of_the_classes_differ(cam: GradCam, features: list[Array]) -> None:
-    assert not np.allclose(cam.heat_map(features[0], 0), cam.heat_map(features[0], 3), atol=0.1)
+def test_the_maps_of_the_classes_differ(weights: Array, features: list[Array]) -> None:
+    first, other = (heat_map(features[0], weights[index]) for index in (0, 3))
+    assert not np.allclose(first, other, atol=0.1)
 
 
-def test_a_map_is_of_the_networks_input_in_zero_to_one(cam: GradCam, features: list[Array]) -> None:
-    heat = cam.heat_map(features[0], 0)
+def test_a_map_is_of_the_networks_input_in_zero_to_one(
+    weights: Array, features: list[Array]
+) -> None:
+    heat = heat_map(features[0], weights[0])
     assert heat.shape == (224, 224)
     assert heat.dtype == np.float32
     assert 0 <= heat.min() < 0.01
@@ -106,26 +113,29 @@ def test_a_map_is_of_the_networks_input_in_zero_to_one(cam: GradCam, features: l
 def test_features_are_those_behind_the_last_relu(features: list[Array], maps: torch.Tensor) -> None:
     assert [each.shape for each in features] == [(1024, 7, 7)] * 5
     assert {each.dtype for each in features} == {np.dtype(np.float32)}
-    assert np.abs(np.stack(features) - maps.numpy()).max() < 1e-4
+    # Of the greatest value: engines sum float32 in another order.
+    assert np.abs(np.stack(features) - maps.numpy()).max() < 1e-4 * float(maps.max())
 
 
-def test_features_of_many_images_are_those_of_each(
-    cam: GradCam, pixels: list[Pixels], features: list[Array], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(network_module, "BATCH", 2)
-    in_pairs = cam.features(pixels)
-    assert len(in_pairs) == 5
-    assert np.allclose(in_pairs, features, atol=1e-4)
-
-
-def test_where_nothing_speaks_for_the_class_the_map_is_zero(network_file: Path) -> None:
-    network = load_network(network_file)
-    network.get_parameter("classifier.weight").fill_(-1)
+def test_where_nothing_speaks_for_the_class_the_map_is_zero() -> None:
     features = np.random.default_rng(1).random((1024, 7, 7), np.float32)
-    assert not GradCam(network).heat_map(features, 2).any()
+    heat = heat_map(features, np.full(1024, -1, np.float32))
+    assert heat.shape == (224, 224)
+    assert not heat.any()
 
 
-def test_the_features_are_left_as_they_are(cam: GradCam, features: list[Array]) -> None:
+def test_what_speaks_for_the_class_is_where_its_features_are() -> None:
+    features = np.zeros((1024, 7, 7), np.float32)
+    features[3, 6, 0] = 5
+    weights = np.zeros(1024, np.float32)
+    weights[3] = 0.1
+    heat = heat_map(features, weights)
+    assert heat[-16:, :16].min() == 1  # the middle of the cell and what lies below and left of it
+    assert not heat[:160].any()
+    assert not heat[:, 64:].any()
+
+
+def test_the_features_are_left_as_they_are(weights: Array, features: list[Array]) -> None:
     before = features[0].copy()
-    cam.heat_map(features[0], 0)
+    heat_map(features[0], weights[0])
     assert np.array_equal(features[0], before)

@@ -3,17 +3,18 @@ import inspect
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-import torch
 from PIL import Image
 
 import densenet121_handler
 from archive_builder import HANDLER
 from densenet121_handler import DenseNet121Handler
 from densenet_classifier.classifier import Classifier
+from densenet_classifier.cores import Cores
 from densenet_classifier.openapi import openapi_document
 from densenet_classifier.page import render
 from densenet_classifier.settings import Settings, SettingsError
@@ -89,13 +90,29 @@ class TestDocuments:
         assert reply.headers["content-type"].startswith("text/html")
 
 
-class TestInitialize:
-    @pytest.fixture
-    def threads(self, handler: DenseNet121Handler, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """What torch is told; the machine has eight cores, and the archive is already loaded."""
-        told: list[int] = []
+class Told(NamedTuple):
+    """What `Classifier.load` is told."""
 
-        def load(_: Path) -> Classifier:
+    folder: Path
+    settings: Settings
+    cores: Cores
+    gpu: int | None
+
+
+class TestInitialize:
+    @pytest.fixture(autouse=True)
+    def no_variables(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The settings of whoever runs the tests are none of theirs."""
+        for setting in fields(Settings):
+            monkeypatch.delenv(f"DENSENET121_{setting.name.upper()}", raising=False)
+
+    @pytest.fixture
+    def told(self, handler: DenseNet121Handler, monkeypatch: pytest.MonkeyPatch) -> list[Told]:
+        """What loading is told; the machine has eight cores, and the archive is already loaded."""
+        seen: list[Told] = []
+
+        def load(*arguments: Any) -> Classifier:
+            seen.append(Told(*arguments))
             return handler.classifier
 
         def affinity(_: int) -> set[int]:
@@ -103,40 +120,66 @@ class TestInitialize:
 
         monkeypatch.setattr(Classifier, "load", load)
         monkeypatch.setattr(os, "sched_getaffinity", affinity)
-        monkeypatch.setattr(torch, "set_num_threads", told.append)
-        return told
+        return seen
 
     @pytest.mark.parametrize(
-        ("config", "expected"),
-        [({}, 8), ({"maxWorkers": 1}, 8), ({"maxWorkers": 3}, 2), ({"maxWorkers": 9}, 1)],
+        ("config", "share"),
+        [({}, 8), ({"minWorkers": 1}, 8), ({"minWorkers": 3}, 2), ({"minWorkers": 9}, 1)],
         ids=["unknown", "one worker", "three workers", "more workers than cores"],
     )
     def test_workers_share_the_cores(
         self,
         config: dict[str, Any],
-        expected: int,
-        threads: list[int],
-        unpacked: Path,
+        share: int,
+        told: list[Told],
+        tmp_path: Path,
         new_context: Callable[..., Any],
     ) -> None:
-        DenseNet121Handler().initialize(new_context(unpacked, config))
-        assert threads == [expected]
+        handler = DenseNet121Handler()
+        handler.initialize(new_context(tmp_path, config))
+        assert handler.cores.now() == share
+        assert handler.cores.counts() == {8, share}
+        assert told == [Told(tmp_path, Settings(), handler.cores, None)]
 
-    @pytest.mark.usefixtures("threads")
+    @pytest.mark.parametrize("gpu", [None, 0, 3])
+    def test_the_gpu_is_the_one_that_torchserve_gives(
+        self, gpu: int | None, told: list[Told], tmp_path: Path, new_context: Callable[..., Any]
+    ) -> None:
+        context = new_context(tmp_path, {})
+        context.system_properties["gpu_id"] = gpu
+        DenseNet121Handler().initialize(context)
+        assert [each.gpu for each in told] == [gpu]
+
     def test_the_section_handler_becomes_the_settings(
-        self, unpacked: Path, new_context: Callable[..., Any]
+        self, told: list[Told], tmp_path: Path, new_context: Callable[..., Any]
     ) -> None:
         handler = DenseNet121Handler()
-        config = {"batchSize": 8, "handler": {"max_image_bytes": 99}}
-        handler.initialize(new_context(unpacked, config))
-        assert handler.settings == Settings(max_image_bytes=99)
+        config = {"batchSize": 8, "handler": {"max_image_bytes": 99, "engine": "torch"}}
+        handler.initialize(new_context(tmp_path, config))
+        assert handler.settings == Settings(max_image_bytes=99, engine="torch")
+        assert [each.settings for each in told] == [handler.settings]
 
-    @pytest.mark.usefixtures("threads")
     def test_a_slip_of_the_pen_stops_the_load(
-        self, unpacked: Path, new_context: Callable[..., Any]
+        self, told: list[Told], tmp_path: Path, new_context: Callable[..., Any]
     ) -> None:
         config = {"handler": {"max_image_byte": 99}}
         with pytest.raises(SettingsError, match="max_image_byte"):
+            DenseNet121Handler().initialize(new_context(tmp_path, config))
+        assert told == []
+
+    @pytest.mark.parametrize(("key", "value"), [("engine", "torch"), ("precision", "float32")])
+    def test_engine_and_precision_are_those_of_the_settings(
+        self, key: str, value: str, unpacked: Path, new_context: Callable[..., Any]
+    ) -> None:
+        handler = DenseNet121Handler()
+        handler.initialize(new_context(unpacked, {"handler": {key: value}}))
+        assert handler.classifier.describe()[key] == value
+
+    def test_an_engine_without_the_precision_stops_the_load(
+        self, unpacked: Path, new_context: Callable[..., Any]
+    ) -> None:
+        config = {"handler": {"engine": "openvino", "precision": "int8"}}
+        with pytest.raises(SettingsError, match="openvino does not have precision int8 here"):
             DenseNet121Handler().initialize(new_context(unpacked, config))
 
     def test_a_folder_without_an_archive_stops_the_load(
@@ -145,19 +188,20 @@ class TestInitialize:
         with pytest.raises(OSError, match=r"archive\.json"):
             DenseNet121Handler().initialize(new_context(tmp_path, {}))
 
-    @pytest.mark.usefixtures("threads")
+    @pytest.mark.usefixtures("told")
     def test_what_pillow_warns_about_a_file_is_not_printed(
         self,
         ask_one: AskOne,
-        unpacked: Path,
+        tmp_path: Path,
         new_context: Callable[..., Any],
         encode: Callable[..., bytes],
     ) -> None:
+        handler = DenseNet121Handler()
         content = encode(Image.new("RGB", (8, 8)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
         with warnings.catch_warnings(record=True) as caught:
             warnings.resetwarnings()
             warnings.simplefilter("always")
-            DenseNet121Handler().initialize(new_context(unpacked, {}))
+            handler.initialize(new_context(tmp_path, {}))
             assert ask_one({"body": content}).status == 200
         assert caught == []
 

@@ -1,17 +1,15 @@
 import logging
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import densenet121_handler
 from densenet121_handler import DenseNet121Handler
-from densenet_classifier import images as images_module
-from densenet_classifier import pipeline
-from densenet_classifier.classifier import Classifier
+from densenet_classifier.engine import Outputs
 from densenet_classifier.errors import InternalError
-from densenet_classifier.images import Pixels
-from densenet_classifier.network import BATCH, Probabilities, TorchEngine
+from densenet_classifier.images import Picture, Pixels
 from densenet_classifier.request import Request
 from tests.unit.asking import (
     EXPLAIN,
@@ -80,21 +78,29 @@ class TestBatch:
         assert [next(iter(reply.body)) for reply in replies] == ["class_id", "version", "class_id"]
 
 
+class Run(NamedTuple):
+    images: int
+    features: bool
+
+
 class TestRunsOfTheNetwork:
     @pytest.fixture
-    def sizes(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """The number of images of each run; the network itself does not run."""
-        seen: list[int] = []
+    def runs(self, handler: DenseNet121Handler, monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+        """The runs of an engine that takes twenty images at a time and finds class 2 in all."""
+        seen: list[Run] = []
 
-        def probabilities(_: TorchEngine, batch: Pixels) -> Probabilities:
-            seen.append(len(batch))
-            return np.tile(np.array([0.1, 0.1, 0.6, 0.1, 0.1], np.float32), (len(batch), 1))
+        def run(images: Sequence[Pixels], *, features: bool) -> Outputs:
+            seen.append(Run(len(images), features))
+            logits = np.tile(np.array([0, 0, 2, 0, 0], np.float32), (len(images), 1))
+            maps = np.zeros((len(images), 1024, 7, 7), np.float32)
+            return Outputs(logits, maps if features else None)
 
-        monkeypatch.setattr(TorchEngine, "probabilities", probabilities)
+        monkeypatch.setattr(handler.classifier.engine, "batch", 20)
+        monkeypatch.setattr(handler.classifier.engine, "run", run)
         return seen
 
     def test_one_for_all_images_of_all_requests(
-        self, ask: Ask, sizes: list[int], images: list[bytearray], truncated: bytearray
+        self, ask: Ask, runs: list[Run], images: list[bytearray], truncated: bytearray
     ) -> None:
         texts = [base64_text(each) for each in images]
         row, types = form({"a": images[0], "b": truncated, "c": images[1]})
@@ -103,47 +109,65 @@ class TestRunsOfTheNetwork:
         ]  # fmt: skip
         replies = ask(rows, [{}, types, {}, {}, {}])
         assert [reply.status for reply in replies] == [200, 200, 200, 400, 200]
-        assert sizes == [1 + 2 + 3 + 2]
+        assert runs == [Run(1 + 2 + 3 + 2, features=False)]
 
     def test_one_for_predictions_and_explanations(
-        self, ask: Ask, sizes: list[int], images: list[bytearray]
+        self, ask: Ask, runs: list[Run], images: list[bytearray]
     ) -> None:
         rows: list[Row] = [{"body": image} for image in images[:3]]
         replies = ask(rows, [{}, EXPLAIN, EXPLAIN | {"accept": "image/png"}])
         assert [reply.status for reply in replies] == [200] * 3
-        assert sizes == [3]
+        assert runs == [Run(3, features=True)]
+
+    @pytest.mark.parametrize("options", [{}, {"top_k": "5"}, {"target": "n00000003"}])
+    def test_one_for_an_explained_image_however_many_its_maps(
+        self, options: Row, ask_one: AskOne, runs: list[Run], image: bytearray
+    ) -> None:
+        assert "heatmap" in ask_one({"body": image, **options}, EXPLAIN).body
+        assert runs == [Run(1, features=True)]
 
     def test_no_more_images_than_a_run_bears(
-        self, ask: Ask, sizes: list[int], image: bytearray
+        self, ask: Ask, runs: list[Run], image: bytearray
     ) -> None:
         text = base64_text(image)
-        ask([{"body": [text] * 20}, {"body": [text] * 20}])
-        assert sizes == [BATCH, BATCH, 40 - 2 * BATCH]
+        ask([{"body": [text] * 25}, {"body": [text] * 25}])
+        assert [run.images for run in runs] == [20, 20, 10]
 
-    def test_none_without_images(self, ask: Ask, sizes: list[int], truncated: bytearray) -> None:
+    def test_features_only_where_somebody_explains(
+        self, ask: Ask, runs: list[Run], image: bytearray
+    ) -> None:
+        text = base64_text(image)
+        ask([{"body": [text] * 25}, {"body": image}], [{}, EXPLAIN])
+        assert runs == [Run(20, features=True), Run(6, features=False)]
+
+    def test_none_without_images(self, ask: Ask, runs: list[Run], truncated: bytearray) -> None:
         ask([{}, {"body": truncated}, {"body": ["#"]}])
-        assert sizes == []
+        assert runs == []
 
 
 class TestFaultsOfTheServer:
     @pytest.fixture
-    def broken_decode(self, monkeypatch: pytest.MonkeyPatch, images: list[bytearray]) -> None:
-        def decode(content: bytes | bytearray, *others: Any) -> object:
-            if content == images[1]:
+    def broken_decode(self, monkeypatch: pytest.MonkeyPatch, pixels: list[Pixels]) -> None:
+        def decode(picture: Picture) -> Pixels:
+            found = genuine(picture)
+            if np.array_equal(found, pixels[1]):
                 message = "/secret/path is full"
                 raise OSError(message)
-            return images_module.decode(content, *others)
+            return found
 
-        monkeypatch.setattr(pipeline, "decode", decode)
+        genuine = Picture.pixels
+        monkeypatch.setattr(Picture, "pixels", decode)
 
     @pytest.fixture
-    def broken_inference(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def probabilities(_: object, __: object) -> None:
+    def broken_inference(
+        self, handler: DenseNet121Handler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def run(_: object, *, features: bool) -> None:
             # TorchServe answers an exception with this word with 507 for everybody.
-            message = "CUDA out of memory at /secret/path"
+            message = f"CUDA out of memory at /secret/path, {features=}"
             raise RuntimeError(message)
 
-        monkeypatch.setattr(Classifier, "probabilities", probabilities)
+        monkeypatch.setattr(handler.classifier.engine, "run", run)
 
     @pytest.mark.usefixtures("broken_decode")
     def test_an_unforeseen_fault_costs_only_its_own_request(

@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from archive_builder import LABELS
-from densenet_classifier.gradcam import GradCam
+from densenet_classifier.gradcam import FeatureMaps, HeatMap, heat_map
 from densenet_classifier.images import CROP, RESIZE, Pixels, center_crop, decode
+from densenet_classifier.network import class_weights, load_network
 from densenet_classifier.settings import Settings
-from densenet_classifier.weights import load_network
+from densenet_classifier.torch_engine import TorchEngine
 from samples.draw import SAMPLES, Sample, draw
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,17 +48,28 @@ class Case(NamedTuple):
     class_index: int
 
 
+class GradCam:
+    def __init__(self, weights: Path) -> None:
+        network = load_network(weights)
+        self._weights = class_weights(network).numpy()
+        self._engine = TorchEngine(network)
+
+    def heat(self, pixels: Pixels, class_index: int) -> HeatMap:
+        features: FeatureMaps | None = self._engine.run([pixels], features=True).features
+        assert features is not None
+        return heat_map(features[0], self._weights[class_index])
+
+
 @pytest.fixture(scope="module")
 def grad_cam(assets: Path) -> GradCam:
-    return GradCam(load_network(assets / "weights" / "densenet121-imagenet1k.pth"))
+    return GradCam(assets / "weights" / "densenet121-imagenet1k.pth")
 
 
 def gains(grad_cam: GradCam, cases: list[Case]) -> dict[str, float]:
     """Return how many times more of each map lies on the object than by chance."""
-    features = grad_cam.features([case.pixels for case in cases])
     result = {}
-    for case, maps in zip(cases, features, strict=True):
-        heat = grad_cam.heat_map(maps, case.class_index)
+    for case in cases:
+        heat = grad_cam.heat(case.pixels, case.class_index)
         left, top, right, bottom = case.box
         share = heat[top:bottom, left:right].sum() / heat.sum()
         result[case.name] = float(share / ((right - left) * (bottom - top) / CROP**2))
@@ -102,7 +114,7 @@ def test_the_map_lies_on_hand_boxed_photographs(grad_cam: GradCam, assets: Path)
 def test_a_picture_turned_over_turns_its_map(grad_cam: GradCam) -> None:
     sample = SAMPLES[-1]
     (case, *_) = in_corners(sample)
-    plain, turned = grad_cam.features([case.pixels, np.ascontiguousarray(case.pixels[:, ::-1])])
-    heats = [grad_cam.heat_map(maps, sample.index) for maps in (plain, turned)]
+    turned = np.ascontiguousarray(case.pixels[:, ::-1])
+    heats = [grad_cam.heat(pixels, sample.index) for pixels in (case.pixels, turned)]
     columns = [heat.sum(axis=0) @ np.arange(CROP) / heat.sum() for heat in heats]
     assert columns[0] < CROP / 2 < columns[1]

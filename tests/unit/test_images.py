@@ -20,7 +20,7 @@ from densenet_classifier.errors import (
     UndecodableImageError,
 )
 from densenet_classifier.formats import FORMATS
-from densenet_classifier.images import Allowance, Pixels, center_crop, decode
+from densenet_classifier.images import LEAST_REDUCED, Pixels, center_crop, decode
 from densenet_classifier.settings import Settings
 
 SETTINGS = Settings()
@@ -128,8 +128,11 @@ def test_the_geometry_is_that_of_the_tutorial(
     encode: Callable[..., bytes],
 ) -> None:
     content = encode(texture(*size), name)
+    # A decoder that reduces averages noise finer than the network's input in its own way.
+    reduced = name == "JPEG" and min(size) >= 2 * LEAST_REDUCED
     with Image.open(BytesIO(content)) as image:
-        assert distance(decode(content, SETTINGS), tutorial(image)) <= 2
+        most = 10 if reduced and texture is noisy else 2
+        assert distance(decode(content, SETTINGS), tutorial(image)) <= most
 
 
 def test_the_geometry_of_an_extreme_ratio_is_that_of_the_tutorial() -> None:
@@ -346,51 +349,6 @@ def test_a_server_without_memory_does_not_blame_the_image(
     monkeypatch.setattr(Image, "open", fail)
     with pytest.raises(MemoryError):
         decode(content, SETTINGS)
-
-
-# Of several images of one request.
-
-
-def test_images_share_the_pixels_of_a_request(encode: Callable[..., bytes]) -> None:
-    content = encode(smooth(20, 30), "PNG")
-    allowance = Allowance(Settings(max_request_pixels=1799))
-    for _ in range(2):
-        decode(content, SETTINGS, allowance)
-    with pytest.raises(TooManyPixelsError) as caught:
-        decode(content, SETTINGS, allowance)
-    assert str(caught.value) == (
-        "The image has 600 pixels, and the request's images may have 1799 together, of which "
-        "599 are left. Send it in another request."
-    )
-
-
-def test_exactly_the_pixels_of_a_request_are_accepted(encode: Callable[..., bytes]) -> None:
-    content = encode(smooth(20, 30), "PNG")
-    allowance = Allowance(Settings(max_request_pixels=1200))
-    shapes = [decode(content, SETTINGS, allowance).shape for _ in range(2)]
-    assert shapes == [(224, 224, 3)] * 2
-
-
-def test_an_image_that_is_refused_leaves_its_pixels_to_the_next(
-    encode: Callable[..., bytes],
-) -> None:
-    allowance = Allowance(Settings(max_request_pixels=600))
-    with pytest.raises(TooManyPixelsError):
-        decode(encode(smooth(20, 31), "PNG"), SETTINGS, allowance)
-    assert decode(encode(smooth(20, 30), "PNG"), SETTINGS, allowance).shape == (224, 224, 3)
-
-
-def test_the_pixels_are_counted_before_decoding(
-    encode: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_: object) -> None:
-        message = "decoded"
-        raise AssertionError(message)
-
-    content = encode(smooth(20, 30), "PNG")
-    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
-    with pytest.raises(TooManyPixelsError):
-        decode(content, SETTINGS, Allowance(Settings(max_request_pixels=599)))
 
 
 def test_an_image_by_itself_has_the_pixels_of_a_request(encode: Callable[..., bytes]) -> None:

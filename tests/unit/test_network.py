@@ -3,19 +3,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torchvision import transforms
 from torchvision.models import DenseNet121_Weights, densenet121
 
 from densenet_classifier.images import Pixels
-from densenet_classifier.network import MEAN, STANDARD_DEVIATION, TorchEngine, normalize
-from densenet_classifier.weights import load_network
+from densenet_classifier.network import (
+    MEAN,
+    STANDARD_DEVIATION,
+    LogitsAndFeatures,
+    load_network,
+    normalize,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def engine(network_file: Path) -> TorchEngine:
-    return TorchEngine(load_network(network_file))
+def network(network_file: Path) -> LogitsAndFeatures:
+    return LogitsAndFeatures(load_network(network_file)).eval()
+
+
+@pytest.fixture(scope="module")
+def reference(network_state: dict[str, torch.Tensor]) -> nn.Module:
+    """Torchvision's own network with the same weights."""
+    result: nn.Module = densenet121(weights=None, num_classes=5)
+    result.load_state_dict(network_state)
+    return result.eval()
 
 
 @pytest.fixture(scope="module")
@@ -51,45 +65,27 @@ def test_normalized_images_are_float32_with_the_channels_first(batch: Pixels) ->
     assert normalize(batch).dtype == torch.float32
 
 
-def test_probabilities_are_a_row_of_float32_for_each_image(
-    engine: TorchEngine, batch: Pixels
-) -> None:
-    probabilities = engine.probabilities(batch)
-    assert probabilities.shape == (8, 5)
-    assert probabilities.dtype == np.float32
-
-
-def test_probabilities_sum_to_one(engine: TorchEngine, batch: Pixels) -> None:
-    probabilities = engine.probabilities(batch)
-    assert probabilities.min() >= 0
-    assert np.abs(probabilities.sum(axis=1) - 1).max() < 1e-5
-
-
-def test_probabilities_are_those_of_torchvisions_network(
-    engine: TorchEngine, batch: Pixels, network_state: dict[str, torch.Tensor]
-) -> None:
-    network = densenet121(weights=None, num_classes=5)
-    network.load_state_dict(network_state)
-    with torch.inference_mode():
-        expected = network.eval()(reference_inputs(batch)).softmax(dim=1).numpy()
-    assert np.abs(engine.probabilities(batch) - expected).max() < 1e-5
-
-
-def test_an_image_is_answered_alone_as_among_others(engine: TorchEngine, batch: Pixels) -> None:
-    alone = np.concatenate([engine.probabilities(image[np.newaxis]) for image in batch])
-    assert np.abs(engine.probabilities(batch) - alone).max() < 1e-5
-
-
-def test_the_order_of_the_images_is_kept(engine: TorchEngine, batch: Pixels) -> None:
-    turned = engine.probabilities(batch[::-1].copy())[::-1]
-    assert np.abs(engine.probabilities(batch) - turned).max() < 1e-5
-
-
-def test_the_pixels_are_left_as_they_were(engine: TorchEngine, noise: Pixels) -> None:
+def test_normalization_leaves_the_pixels_as_they_were(noise: Pixels) -> None:
     before = noise.copy()
-    engine.probabilities(noise)
+    normalize(noise)
     assert np.array_equal(noise, before)
 
 
-def test_the_engine_says_what_it_is() -> None:
-    assert (TorchEngine.name, TorchEngine.precision) == ("torch", "float32")
+def test_logits_are_those_of_torchvisions_network(
+    network: LogitsAndFeatures, reference: nn.Module, batch: Pixels
+) -> None:
+    with torch.inference_mode():
+        logits, _ = network(normalize(batch))
+        expected = reference(reference_inputs(batch))
+    assert (logits.shape, logits.dtype) == ((8, 5), torch.float32)
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_features_are_those_behind_the_last_relu(
+    network: LogitsAndFeatures, reference: nn.Module, batch: Pixels
+) -> None:
+    with torch.inference_mode():
+        _, features = network(normalize(batch))
+        expected = reference.get_submodule("features")(normalize(batch)).relu()
+    assert (features.shape, features.dtype) == ((8, 1024, 7, 7), torch.float32)
+    torch.testing.assert_close(features, expected, atol=1e-4, rtol=1e-4)

@@ -187,8 +187,8 @@ def test_the_limits_are_those_of_the_settings() -> None:
     rows = [line.split("|") for line in DOCUMENT["info"]["description"].splitlines() if "|" in line]
     limits = {name.strip(" `"): value.strip() for _, name, value, *_ in rows[2:]}
     settings = asdict(Settings()).items()
-    judgement = ("min_probability", "max_perplexity")
-    assert limits == {name: str(value) for name, value in settings if name not in judgement}
+    no_limits = ("min_probability", "max_perplexity", "engine", "precision")
+    assert limits == {name: str(value) for name, value in settings if name not in no_limits}
 
 
 def test_a_name_has_the_length_of_the_code() -> None:

@@ -1,18 +1,17 @@
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 
-from densenet_classifier import images as images_module
-from densenet_classifier import pipeline
 from densenet_classifier.answers import SingleForm
-from densenet_classifier.classifier import Classifier
+from densenet_classifier.classifier import Classifier, Finding
 from densenet_classifier.documents import Part
-from densenet_classifier.entries import Finding
-from densenet_classifier.errors import NoImageError, OverloadedError
-from densenet_classifier.images import Pixels
-from densenet_classifier.network import BATCH, Probabilities
+from densenet_classifier.errors import NoImageError, OverloadedError, UnsupportedImageError
+from densenet_classifier.images import Picture, Pixels
 from densenet_classifier.pipeline import Budget, classify, outcomes, prepare
 from densenet_classifier.request import Request
 from densenet_classifier.settings import Settings
@@ -36,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Spend:
 
 @pytest.fixture(scope="module")
 def classifier(unpacked: Any) -> Classifier:
-    return Classifier.load(unpacked)
+    return Classifier.load(unpacked, Settings(engine="openvino", precision="float32"))
 
 
 @pytest.fixture
@@ -44,11 +43,12 @@ def slow_decoding(clock: Spend, monkeypatch: pytest.MonkeyPatch) -> Spend:
     """Return a function that lets each decoding take so many seconds."""
 
     def take(seconds: float) -> None:
-        def decode(*arguments: Any) -> Pixels:
+        def pixels(picture: Picture) -> Pixels:
             clock(seconds)
-            return images_module.decode(*arguments)
+            return genuine(picture)
 
-        monkeypatch.setattr(pipeline, "decode", decode)
+        genuine = Picture.pixels
+        monkeypatch.setattr(Picture, "pixels", pixels)
 
     return take
 
@@ -102,27 +102,108 @@ def test_of_requests_of_one_image_the_lighter_is_decoded_first(
     assert kinds([each.images[0] for each in prepared]) == ["OverloadedError", "ndarray"]
 
 
+def test_what_is_wrong_with_a_header_is_told_even_when_the_time_is_over(
+    slow_decoding: Spend, images: list[bytearray]
+) -> None:
+    slow_decoding(20)
+    (prepared,) = prepare([request_of(images[0], b"", images[1])], Settings(), Budget(60))
+    assert kinds(prepared.images) == ["ndarray", "NoImageError", "OverloadedError"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_pool_prepares_the_same_in_the_same_order(
+    threads: int, images: list[bytearray], truncated: bytearray
+) -> None:
+    refused = Part(UnsupportedImageError("no image"))
+    large = Request(SingleForm(), [*request_of(*images, b"", truncated).parts, refused])
+    requests = [large, request_of(images[3]), request_of(), request_of(truncated, images[1])]
+    # Too little for the last image of the first request.
+    settings = Settings(max_request_pixels=5 * 64 * 48)
+    expected = prepare(requests, settings, Budget())
+    with ThreadPoolExecutor(threads) as pool:
+        found = prepare(requests, settings, Budget(), pool.map)
+    assert [each.request for each in found] == requests
+    assert kinds(expected[0].images) == [
+        *["ndarray"] * 5, "NoImageError", "TooManyPixelsError", "UnsupportedImageError"
+    ]  # fmt: skip
+    for one, other in zip(found, expected, strict=True):
+        assert kinds(one.images) == kinds(other.images)
+        for image, same in zip(one.images, other.images, strict=True):
+            if isinstance(image, np.ndarray) and isinstance(same, np.ndarray):
+                assert np.array_equal(image, same)
+            else:
+                assert str(image) == str(same)
+
+
+def test_a_pool_decodes_and_the_pixels_of_a_request_are_counted_before(
+    images: list[bytearray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: set[str] = set()
+    genuine = Picture.pixels
+
+    def pixels(picture: Picture) -> Pixels:
+        names.add(threading.current_thread().name.partition("_")[0])
+        return genuine(picture)
+
+    def open_(*arguments: Any) -> Picture:
+        assert threading.current_thread() is threading.main_thread()
+        return genuine_open(*arguments)
+
+    genuine_open = Picture.open
+    monkeypatch.setattr(Picture, "pixels", pixels)
+    monkeypatch.setattr(Picture, "open", open_)
+    with ThreadPoolExecutor(2, thread_name_prefix="pool") as pool:
+        (prepared,) = prepare([request_of(*images)], Settings(), Budget(), pool.map)
+    assert kinds(prepared.images) == ["ndarray"] * 5
+    assert names == {"pool"}
+
+
+def test_a_pool_keeps_to_the_time(slow_decoding: Spend, images: list[bytearray]) -> None:
+    slow_decoding(20)
+    with ThreadPoolExecutor(1) as pool:
+        (prepared,) = prepare([request_of(*images[:3])], Settings(), Budget(60), pool.map)
+    assert kinds(prepared.images) == ["ndarray", "OverloadedError", "OverloadedError"]
+
+
+def test_a_fault_in_a_pool_costs_only_its_image(
+    images: list[bytearray], pixels: list[Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(picture: Picture) -> Pixels:
+        found = genuine(picture)
+        if np.array_equal(found, pixels[1]):
+            message = "the disk is full"
+            raise OSError(message)
+        return found
+
+    genuine = Picture.pixels
+    monkeypatch.setattr(Picture, "pixels", broken)
+    with ThreadPoolExecutor(2) as pool:
+        (prepared,) = prepare([request_of(*images[:3])], Settings(), Budget(), pool.map)
+    assert kinds(prepared.images) == ["ndarray", "InternalError", "ndarray"]
+
+
 def test_images_that_the_network_has_no_time_for(
     clock: Spend,
     monkeypatch: pytest.MonkeyPatch,
     classifier: Classifier,
     images: list[bytearray],
 ) -> None:
-    genuine = Classifier.probabilities
+    genuine = Classifier.classify
 
-    def slow(self: Classifier, pixels: Sequence[Pixels]) -> list[Probabilities]:
+    def slow(self: Classifier, pixels: Sequence[Pixels], explain: Sequence[bool]) -> list[Finding]:
         clock(40)
-        return genuine(self, pixels)
+        return genuine(self, pixels, explain)
 
-    monkeypatch.setattr(Classifier, "probabilities", slow)
-    many = request_of(*images[:1] * BATCH, b"")
+    monkeypatch.setattr(Classifier, "classify", slow)
+    batch = classifier.engine.batch
+    many = request_of(*images[:1] * batch, b"")
     one = request_of(images[1])
     budget = Budget(60)
     large, small = classify(prepare([many, one], Settings(), budget), classifier, budget)
     assert kinds(small.findings) == ["Finding"]
     # The run that took the small request's image took all but one of the large one's.
     assert kinds(large.findings) == [
-        *["Finding"] * (BATCH - 1),
+        *["Finding"] * (batch - 1),
         OverloadedError.__name__,
         NoImageError.__name__,
     ]

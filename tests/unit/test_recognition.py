@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from densenet_classifier.classifier import Probabilities
 from densenet_classifier.images import Pixels, center_crop
-from densenet_classifier.network import Probabilities
 from densenet_classifier.recognition import has_one_colour, is_recognised, perplexity
 from densenet_classifier.settings import Settings
 

@@ -9,12 +9,13 @@ import pytest
 from PIL import Image, ImageDraw
 
 from archive_builder import LABELS
+from densenet_classifier.classifier import Probabilities, softmax
 from densenet_classifier.images import CROP, Pixels, center_crop, decode
 from densenet_classifier.labels import load_labels
-from densenet_classifier.network import Probabilities, TorchEngine, in_batches
+from densenet_classifier.network import load_network
 from densenet_classifier.recognition import is_recognised
 from densenet_classifier.settings import Settings
-from densenet_classifier.weights import load_network
+from densenet_classifier.torch_engine import TorchEngine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,7 +29,9 @@ Classify = Callable[[list[Pixels]], list[Probabilities]]
 def classify(assets: Path) -> Classify:
     engine = TorchEngine(load_network(assets / "weights" / "densenet121-imagenet1k.pth"))
     return lambda images: [
-        row for batch in in_batches(images) for row in engine.probabilities(batch)
+        row
+        for at in range(0, len(images), engine.batch)
+        for row in softmax(engine.run(images[at : at + engine.batch], features=False).logits)
     ]
 
 

@@ -8,11 +8,12 @@ import yaml
 from PIL import Image
 
 from archive_builder import HANDLER, ROOT
-from densenet_classifier.settings import Settings, SettingsError
+from densenet_classifier.settings import ENGINES, PRECISIONS, Settings, SettingsError
 
 NAMES = [field.name for field in dataclasses.fields(Settings)]
 WHOLE = [name for name in NAMES if name.startswith("max_image") or name == "max_request_pixels"]
 FRACTIONS = ["min_probability", "max_perplexity"]
+CHOICES = {"engine": ENGINES, "precision": PRECISIONS}
 # The least and the greatest value; the greatest number of pixels has a test of its own.
 RANGES: dict[str, tuple[float, float]] = {
     "max_image_bytes": (1, 2**31 - 1),
@@ -50,13 +51,14 @@ def test_an_empty_section_means_all_defaults(empty: dict[str, Any] | None) -> No
     assert Settings.from_mapping(empty) == Settings()
 
 
-def test_every_setting_is_a_whole_number_or_a_fraction() -> None:
-    assert sorted(WHOLE + FRACTIONS) == sorted(NAMES)
+def test_every_setting_is_a_whole_number_a_fraction_or_a_choice() -> None:
+    assert sorted([*WHOLE, *FRACTIONS, *CHOICES]) == sorted(NAMES)
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [*((name, 123) for name in WHOLE), ("min_probability", 0.5),
-    ("min_probability", 0), ("max_perplexity", 2.5), ("max_perplexity", 10)],
+    ("min_probability", 0), ("max_perplexity", 2.5), ("max_perplexity", 10),
+    *((name, value) for name, values in CHOICES.items() for value in values)],
 )  # fmt: skip
 def test_a_value_is_taken_and_the_others_keep_their_default(name: str, value: Any) -> None:
     settings = Settings.from_mapping({name: value})
@@ -82,6 +84,15 @@ def test_a_wrong_type_is_refused(name: str, value: object) -> None:
 def test_what_is_no_number_is_refused(name: str, value: object) -> None:
     with pytest.raises(SettingsError, match=f"{name} must be a number, not"):
         Settings.from_mapping({name: value})
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("value", ["", "Auto", "cuda", "fp32", True, None, 16, ["auto"]], ids=repr)
+def test_what_is_no_choice_is_refused_with_the_choices(name: str, value: object) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_mapping({name: value})
+    choices = ", ".join(CHOICES[name])
+    assert str(caught.value) == f"handler: {name} must be one of {choices}, not {value!r}"
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -1,0 +1,101 @@
+"""How many threads a worker may use now, so that all workers of a model share the cores.
+
+TorchServe tells a worker nothing about its siblings, and scaling starts and ends them without a
+word to the others. So each worker holds two file locks in the unpacked archive, the folder that
+only they share: one as long as it lives, one while it is at work. The kernel releases both when
+it dies. A worker takes its share of the cores, and all of them for a lone request while its
+siblings are idle: one that finds several waiting will have company in a moment.
+"""
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_ALIVE, _AT_WORK = "alive", "at-work"
+
+
+class Cores:
+    """The cores of this machine, as seen by one of the workers that share them.
+
+    `folder` is that of the unpacked archive; `workers` how many to expect at least, since they
+    start one by one; `total` the number of cores, by default of those this process may run on.
+    """
+
+    def __init__(self, folder: Path, workers: int = 1, total: int | None = None) -> None:
+        self.total = total or _count_cores()
+        self._expected = workers
+        self._folder = folder / "workers"
+        self._folder.mkdir(exist_ok=True)
+        self._number, self._alive = self._enter()
+        self._at_work = _LockFile(self._folder / f"{self._number}.{_AT_WORK}")
+        self._lone = False
+
+    @contextmanager
+    def at_work(self, requests: int) -> Iterator[None]:
+        """Let the siblings know that this worker is busy with so many requests."""
+        self._lone = requests == 1
+        # Waits for the microseconds in which a sibling may be looking at it.
+        self._at_work.lock(fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            self._at_work.lock(fcntl.LOCK_UN)
+
+    def now(self) -> int:
+        """Return the number of threads to use now."""
+        if self._lone and not self._locked(_AT_WORK):
+            return self.total
+        return self._share()
+
+    def counts(self) -> set[int]:
+        """Return every number that `now` may give while no sibling comes or goes."""
+        return {self.total, self._share()}
+
+    def _share(self) -> int:
+        return max(1, self.total // max(1 + len(self._locked(_ALIVE)), self._expected))
+
+    def _enter(self) -> tuple[int, "_LockFile"]:
+        """Take the first number that no living worker has."""
+        number = 0
+        while True:
+            file = _LockFile(self._folder / f"{number}.{_ALIVE}")
+            if file.try_lock(fcntl.LOCK_EX):
+                return number, file
+            number += 1
+
+    def _locked(self, what: str) -> list[Path]:
+        """Return the siblings' files that are locked."""
+        return [
+            path
+            for path in self._folder.glob(f"*.{what}")
+            if path.stem != str(self._number) and not _LockFile(path).try_lock(fcntl.LOCK_SH)
+        ]
+
+
+def _count_cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))  # a container may have fewer than the machine
+    return os.cpu_count() or 1
+
+
+class _LockFile:
+    """A file that is there to be locked; the lock ends with this object."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+    def lock(self, operation: int) -> None:
+        fcntl.flock(self._descriptor, operation)
+
+    def try_lock(self, operation: int) -> bool:
+        try:
+            fcntl.flock(self._descriptor, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,238 @@
+"""Both engines, and which of them is chosen."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from archive_builder import ROOT
+from densenet_classifier import openvino_engine
+from densenet_classifier.cores import Cores
+from densenet_classifier.engine import Engine, load_engine
+from densenet_classifier.images import Pixels
+from densenet_classifier.network import LogitsAndFeatures, load_network, normalize
+from densenet_classifier.openvino_engine import OpenVinoEngine, available_precisions
+from densenet_classifier.settings import Settings, SettingsError
+from densenet_classifier.torch_engine import TorchEngine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+Load = Callable[..., Engine]
+
+
+@pytest.fixture(scope="module")
+def load(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """Return a function `load(engine, precision, gpu=None)`."""
+
+    def _load(engine: str, precision: str, gpu: int | None = None) -> Engine:
+        cores = Cores(tmp_path_factory.mktemp("cores"), total=1)
+        return load_engine(unpacked, Settings(engine=engine, precision=precision), cores, gpu)
+
+    return _load
+
+
+@pytest.fixture(scope="module", params=["openvino", "torch"])
+def engine(request: pytest.FixtureRequest, load: Load) -> Engine:
+    return load(request.param, "float32")
+
+
+@pytest.fixture(scope="module")
+def images(pixels: list[Pixels]) -> list[Pixels]:
+    """Eight pictures, five that are known and three of noise."""
+    noise = np.random.default_rng(5).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
+    return [*pixels, *noise]
+
+
+@pytest.fixture(scope="module")
+def reference(network_file: Path, images: list[Pixels]) -> tuple[torch.Tensor, torch.Tensor]:
+    with torch.inference_mode():
+        network = LogitsAndFeatures(load_network(network_file))
+        logits, features = network(normalize(np.stack(images)))
+        return logits, features
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_outputs_are_those_of_pytorch(
+    count: int, engine: Engine, images: list[Pixels], reference: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    outputs = engine.run(images[-count:], features=True)
+    assert outputs.features is not None
+    for found, expected in zip(outputs, reference, strict=True):
+        assert found is not None
+        assert found.dtype == np.float32
+        assert np.abs(found - expected[-count:].numpy()).max() < 1e-3
+
+
+def test_features_are_given_only_when_they_are_asked_for(
+    engine: Engine, images: list[Pixels]
+) -> None:
+    assert engine.run(images[:1], features=False).features is None
+
+
+def test_outputs_outlive_the_next_run(engine: Engine, images: list[Pixels]) -> None:
+    first = engine.run(images[:1], features=True)
+    assert first.features is not None
+    before = first.logits.copy(), first.features.copy()
+    engine.run(images[1:2], features=True)
+    assert np.array_equal(first.logits, before[0])
+    assert np.array_equal(first.features, before[1])
+
+
+def test_the_pixels_are_left_as_they_were(engine: Engine, images: list[Pixels]) -> None:
+    before = np.stack(images[:2])
+    engine.run(images[:2], features=True)
+    assert np.array_equal(np.stack(images[:2]), before)
+
+
+@pytest.mark.parametrize(("name", "precision"), [("openvino", "bf16"), ("torch", "bf16")])
+def test_bf16_is_close_to_float32(
+    name: str,
+    precision: str,
+    load: Load,
+    unpacked: Path,
+    pixels: list[Pixels],
+    reference: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    if name == "openvino" and precision not in available_precisions(unpacked):
+        pytest.skip("this CPU has no bf16")
+    engine = load(name, precision)
+    logits = np.concatenate([engine.run([image], features=False).logits for image in pixels])
+    expected = reference[0][: len(pixels)].numpy()
+    assert engine.precision == precision
+    assert np.array_equal(logits.argmax(axis=1), expected.argmax(axis=1))
+    assert 0 < np.abs(logits - expected).max() < 0.1 * np.abs(expected).max()
+
+
+# Which one.
+
+
+def test_on_a_cpu_it_is_openvino_with_the_fastest_precision(load: Load, unpacked: Path) -> None:
+    engine = load("auto", "auto")
+    assert (engine.name, engine.device) == ("openvino", "cpu")
+    assert engine.precision == available_precisions(unpacked)[0]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "int8", "expected"),
+    [
+        (["FP32", "BF16", "INT8"], False, ["bf16", "float32"]),
+        (["FP32", "INT8"], False, ["float32"]),
+        (["FP32", "BF16"], True, ["int8", "bf16", "float32"]),
+        (["FP32"], True, ["int8", "float32"]),
+    ],
+)
+def test_precisions_are_those_of_archive_and_cpu(
+    capabilities: list[str],
+    int8: bool,  # noqa: FBT001
+    expected: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Core:
+        def get_property(self, device: str, _: str) -> list[str]:
+            assert device == "CPU"
+            return capabilities
+
+    monkeypatch.setattr("densenet_classifier.openvino_engine.openvino.Core", Core)
+    if int8:
+        (tmp_path / "network-int8.xml").touch()
+    assert available_precisions(tmp_path) == expected
+
+
+def test_on_a_gpu_it_is_torch(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(TorchEngine, "load", lambda *arguments: asked.append(arguments[1:]))
+    load("auto", "auto", gpu=1)
+    load("torch", "bf16", gpu=0)
+    assert asked == [("auto", "cuda:1"), ("bf16", "cuda:0")]
+
+
+def test_openvino_can_be_asked_for_on_a_gpus_machine(load: Load) -> None:
+    assert load("openvino", "float32", gpu=0).name == "openvino"
+
+
+def test_apples_gpu_is_left_to_torch(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("densenet_classifier.engine.sys.platform", "darwin")
+    engine = load("auto", "auto")
+    assert (engine.name, engine.device, engine.precision) == ("torch", "cpu", "float32")
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "mps"])
+def test_a_gpu_runs_in_half_precision(
+    device: str, network_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = []
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(TorchEngine, "__init__", lambda _, __, *rest: chosen.append(rest))
+    TorchEngine.load(network_file, "auto", device)
+    TorchEngine.load(network_file, "float32", device)
+    assert chosen == [("float16", device), ("float32", device)]
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_a_precision_that_cannot_be_had_is_named(engine: str, load: Load) -> None:
+    with pytest.raises(SettingsError, match=f"engine {engine} does not have precision int8"):
+        load(engine, "int8")
+
+
+# Nothing is compiled while requests wait.
+
+
+def test_every_size_and_number_of_threads_is_compiled_at_load(
+    unpacked: Path, tmp_path: Path, images: list[Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores = Cores(tmp_path, workers=2, total=2)
+    engine = OpenVinoEngine.load(unpacked, "float32", cores)
+    assert set(engine._compiled) == {1, 2}
+    monkeypatch.setattr(engine, "_compile_for", None)
+    for requests in (1, 2):
+        with cores.at_work(requests):
+            for count in range(1, engine.batch + 1):
+                assert len(engine.run(images[:count], features=False).logits) == count
+
+
+def test_after_scaling_the_new_share_is_compiled_beside_the_requests(
+    unpacked: Path, tmp_path: Path, images: list[Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores = Cores(tmp_path, total=2)
+    engine = OpenVinoEngine.load(unpacked, "float32", cores)
+    assert set(engine._compiled) == {2}
+    go, genuine = threading.Event(), engine._compile_for
+
+    def slow(threads: int) -> openvino_engine.Requests:
+        assert go.wait(timeout=60)
+        return genuine(threads)
+
+    monkeypatch.setattr(engine, "_compile_for", slow)
+    sibling = Cores(tmp_path, total=2)
+    with sibling.at_work(1), cores.at_work(1):
+        engine.run(images[:1], features=False)  # with what there is
+        assert set(engine._compiled) == {2}
+        go.set()
+        deadline = time.monotonic() + 60
+        while set(engine._compiled) != {1, 2}:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert engine._requests(cores.now()) is engine._compiled[1]
+
+
+def test_with_openvino_torch_is_not_even_imported(unpacked: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from densenet121_handler import DenseNet121Handler
+from densenet_classifier.classifier import Classifier
+from densenet_classifier.settings import Settings
+Classifier.load(Path({str(unpacked)!r}), Settings(engine="openvino"))
+assert "torch" not in sys.modules and "torchvision" not in sys.modules
+assert "openvino_telemetry.main" not in sys.modules
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "handler")}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=120)
