@@ -24,11 +24,27 @@ def main() -> int:
     parser.add_argument(
         "--require-pretrained", action="store_true", help="fail rather than use demo weights"
     )
+    parser.add_argument("--int8", action="store_true", help="add a model of 8-bit integers")
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help="with --int8: folder of at least 200 photographs like those to be classified; names "
+        "that begin with a WordNet id, or folders named so, tell the right class",
+    )
     options = parser.parse_args()
+    if options.int8 != (options.calibration is not None):
+        parser.error("--int8 and --calibration DIR belong together")
     inputs = gather_inputs(
         options.model_name, options.model_store, require_pretrained=options.require_pretrained
     )
-    archive = build_archive(inputs, options.model_store)
+    quantizer = None
+    if options.int8:
+        # NNCF is installed for this option alone.
+        from archive_builder.int8 import quantizer_for  # noqa: PLC0415
+
+        quantizer = quantizer_for(options.calibration, inputs.labels)
+    archive = build_archive(inputs, options.model_store, quantizer)
     print(f"{archive}\nweights {inputs.weights.name}\nsha256  {sha256_of(archive)}")
     return 0
 
