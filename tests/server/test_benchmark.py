@@ -1,0 +1,58 @@
+"""`./scripts/benchmark --quick` runs from archive to picture and leaves nothing behind."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from archive_builder import HANDLER, ROOT
+from server_control.runtime import RUN
+
+TIMEOUT_S = 280
+
+
+@pytest.fixture
+def command() -> list[str]:
+    """Return the command, or skip."""
+    if shutil.which("wrk") is None:
+        pytest.skip("wrk is missing: apt-get install wrk")
+    if find_spec("matplotlib") is None or find_spec("litserve") is None:
+        pytest.skip("what requirements-benchmark.txt names is not installed")
+    return [sys.executable, "-m", "benchmarks", "--quick"]
+
+
+def test_quick(command: list[str], demo_store: Path, tmp_path: Path) -> None:
+    temp, output = tmp_path / "t", tmp_path / "results"
+    temp.mkdir()
+    (weights,) = demo_store.glob("densenet121-demo-*.pth")
+    before = set(RUN.glob("*"))
+    kept = {name: value for name, value in os.environ.items() if name != "TEST_ASSETS"}
+    environment = {"PYTHONPATH": f"{ROOT}{os.pathsep}{HANDLER}"}
+    result = subprocess.run(
+        [*command, f"--output={output}", f"--weights={weights}"],
+        env={**kept, **environment, "TMPDIR": str(temp)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (output / "benchmark.md").read_text()
+    document = json.loads((output / "benchmark.json").read_text())
+    (ours,) = document["medians"]
+    assert ours["agreement"] == "32/32"
+    assert ours["loads"]["1"]["rate"] > 0
+    assert ours["loads"]["8"]["errors"] == 0
+    assert ours["worker_uss_mb"] > 0
+    assert document["raw"]["decode_rate"] > document["raw"]["rates"]["float32"] > 0
+    assert "no photographs" in document["settings"]["photographs"]["source"]
+    with Image.open(output / "benchmark.png") as image:
+        assert image.format == "PNG"
+    assert list(temp.iterdir()) == [], "temporary files are left behind"
+    assert set(RUN.glob("*")) == before, "a server's folder is left behind"
