@@ -14,6 +14,7 @@ def main() -> int:
     """Build as the command line and the environment ask."""
     parser = argparse.ArgumentParser(
         prog="build-archive",
+        allow_abbrev=False,  # scripts/build-archive looks for --int8 as a word
         description="Build a TorchServe model archive. DENSENET121_WEIGHTS and INDEX_TO_NAME name "
         "weights and labels of your own.",
     )

@@ -10,14 +10,16 @@ import numpy as np
 
 from densenet_classifier.engine import Array
 from densenet_classifier.images import Pixels
+from densenet_classifier.openvino_engine import hint_of
 from densenet_classifier.openvino_runtime import openvino
 
 _BATCH = 8  # images; more take memory and are no faster
 
 
-def logits_of(model: openvino.Model, photographs: Sequence[Pixels], hint: str) -> Array:
-    """Return logits, float32 [N, classes]. `hint`: f32, or bf16, as int8 models are served."""
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+def logits_of(model: openvino.Model, photographs: Sequence[Pixels], precision: str) -> Array:
+    """Return logits, float32 [N, classes], of a float32 or an int8 model as it is served."""
+    options = {"INFERENCE_PRECISION_HINT": hint_of(precision)}
+    compiled = openvino.Core().compile_model(model, "CPU", options)
     request = compiled.create_infer_request()
     batches = [photographs[at : at + _BATCH] for at in range(0, len(photographs), _BATCH)]
     return np.concatenate([request.infer([np.stack(batch)])[0] for batch in batches])

@@ -51,9 +51,20 @@ def write_network_files(
     return [*names, NETWORK_FILE]
 
 
+def has_int8(archive: Path) -> bool:
+    """Tell whether an archive holds an int8 model; False when it cannot be read."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            return INT8_MODEL_FILE in file.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def _take_over(inputs: ArchiveInputs, previous: Path, folder: Path) -> dict[str, Any] | None:
     old, new = read_record(previous), inputs.record()
     if old is None or any(old.get(key) != new[key] for key in ("weights", "built_with")):
+        if has_int8(previous):
+            say(f"{previous.name} loses its int8 model, which is of other weights or tools")
         return None
     try:
         with zipfile.ZipFile(previous) as archive:
@@ -63,6 +74,8 @@ def _take_over(inputs: ArchiveInputs, previous: Path, folder: Path) -> dict[str,
     # Zip files keep a checksum of each file: a damaged one ends here too.
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         say(f"{previous.name} is damaged ({error}); its network is made anew")
+        for path in folder.iterdir():
+            path.unlink()
         return None
     return record
 

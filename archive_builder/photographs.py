@@ -68,15 +68,15 @@ def wordnet_id(path: Path) -> str | None:
 
 
 def read_photographs(
-    paths: Iterable[Path], settings: Settings
+    paths: Iterable[Path], settings: Settings, *, reduce: bool = True
 ) -> Iterator[Photograph | Unreadable]:
-    """Decode one file after the other, in the order of `paths`."""
+    """Decode one file after the other, in the order of `paths`; `reduce` as in `decode`."""
     for path in paths:
         with path.open("rb") as file:
             # One byte more than allowed is enough to be refused, also of a film.
             content = file.read(settings.max_image_bytes + 1)
         try:
-            pixels = decode(content, settings)
+            pixels = decode(content, settings, reduce=reduce)
         except RequestError as error:
             yield Unreadable(path, error)
         else:

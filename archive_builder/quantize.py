@@ -127,10 +127,10 @@ def quantize(
     model = _post_training(network, seen)
     before = len(quantizer_names(model))
     model, reverted = revert_until(
-        model, seen, logits_of(network, seen, "f32"), limits.min_agreement
+        model, seen, logits_of(network, seen, "float32"), limits.min_agreement
     )
     unseen = [sample.pixels for sample in measuring]
-    reference, logits = logits_of(network, unseen, "f32"), logits_of(model, unseen, "bf16")
+    reference, logits = logits_of(network, unseen, "float32"), logits_of(model, unseen, "int8")
     changes = _changes(measuring, reference, logits)
     result = Quantized(
         model=model,

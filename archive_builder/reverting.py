@@ -27,7 +27,7 @@ def revert_until(
     `reference` are the float32 network's logits, [N, classes], for the photographs. Where half of
     the quantizers are not enough, that model is returned: measuring and refusing is the caller's.
     """
-    if agreement(reference, logits_of(model, photographs, "bf16")) >= min_agreement:
+    if agreement(reference, logits_of(model, photographs, "int8")) >= min_agreement:
         return model, []
     say("Too many answers change with int8; looking for the operations that do harm")
     ranked = _by_harm(model, photographs[:_RANKED_ON], reference[:_RANKED_ON])
@@ -35,7 +35,7 @@ def revert_until(
     count = min(1, most)
     while True:
         lighter = without(model, ranked[:count])
-        found = agreement(reference, logits_of(lighter, photographs, "bf16"))
+        found = agreement(reference, logits_of(lighter, photographs, "int8"))
         if found >= min_agreement or count == most:
             return lighter, ranked[:count]
         count = min(2 * count, most)
@@ -60,7 +60,7 @@ def quantizer_names(model: openvino.Model) -> list[str]:
 def _by_harm(model: openvino.Model, photographs: Sequence[Pixels], reference: Array) -> list[str]:
     """Return the names of all quantizers, first the one whose absence helps most."""
     left = {
-        name: divergence(reference, logits_of(without(model, [name]), photographs, "bf16"))
+        name: divergence(reference, logits_of(without(model, [name]), photographs, "int8"))
         for name in quantizer_names(model)
     }
     return sorted(left, key=lambda name: left[name])

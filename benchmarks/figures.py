@@ -95,7 +95,7 @@ def row_medians(rounds: Sequence[RowRound]) -> RowMedians:
         name=rounds[0].row,
         answer_s=statistics.median(each.answer_s for each in rounds),
         ready_s=_median(each.ready_s for each in rounds),
-        agreement=min(each.agreement for each in rounds),
+        agreement=min((each.agreement for each in rounds), key=_agreeing),
         agreement_large=rounds[0].agreement_large,
         worker_pss_mb=_median(_largest(each.memory, "pss_mb") for each in rounds),
         worker_uss_mb=_median(_largest(each.memory, "uss_mb") for each in rounds),
@@ -105,6 +105,11 @@ def row_medians(rounds: Sequence[RowRound]) -> RowMedians:
             for label in rounds[0].loads
         },
     )
+
+
+def _agreeing(agreement: str) -> int:
+    """Return how many of "31/32" agree."""
+    return int(agreement.split("/")[0])
 
 
 def raw_medians(rounds: Sequence[Raw]) -> RawMedians:

@@ -35,7 +35,7 @@ def answers(
             if isinstance(result, Skipped):
                 yield result
             else:
-                yield Answered(path, _candidates(classifier, next(rows)), result)
+                yield Answered(path, _candidates(classifier, next(rows)))
 
 
 def _probabilities(classifier: Classifier, images: Sequence[Pixels]) -> Iterator[Probabilities]:

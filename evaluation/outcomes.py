@@ -27,14 +27,10 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Answered:
-    """The most probable classes of a photograph, at most `TOP`, best first.
-
-    `pixels` are uint8 [224, 224, 3], RGB, where they were decoded on this side.
-    """
+    """The most probable classes of a photograph, at most `TOP`, best first."""
 
     path: Path
     candidates: tuple[Candidate, ...]
-    pixels: Pixels | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +80,10 @@ class Judged:
         return self.best.class_id == self.reference.best.class_id
 
 
-def read(path: Path, settings: Settings) -> Pixels | Skipped:
-    """Decode a file as the service does, or tell why that cannot be done."""
+def read(path: Path, settings: Settings, *, reduce: bool = True) -> Pixels | Skipped:
+    """Decode a file as the service does, or tell why that cannot be done; `reduce` as there."""
     try:
-        (result,) = read_photographs([path], settings)
+        (result,) = read_photographs([path], settings, reduce=reduce)
     except OSError as error:
         return Skipped(path, error.strerror or str(error))
     return result.pixels if isinstance(result, Photograph) else Skipped(path, str(result.error))

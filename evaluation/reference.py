@@ -16,7 +16,7 @@ from evaluation.outcomes import Answered, Referred, Skipped, in_chunks, read
 
 
 class Reference:
-    """Float32 PyTorch on the CPU; photographs are decoded with `settings`."""
+    """Float32 PyTorch on the CPU; photographs are decoded at their full size."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         try:
@@ -46,9 +46,7 @@ class Reference:
     def _pixels(self, outcome: Answered | Skipped) -> Pixels | None:
         if isinstance(outcome, Skipped):
             return None
-        if outcome.pixels is not None:
-            return outcome.pixels
-        result = read(outcome.path, self._settings)
+        result = read(outcome.path, self._settings, reduce=False)
         return None if isinstance(result, Skipped) else result
 
     def _probabilities(self, images: Sequence[Pixels]) -> Iterable[Probabilities]:

@@ -85,8 +85,10 @@ class DenseNet121Handler:
         headers = [context.get_all_request_header(index) for index in range(len(rows))]
         batch = [self._read(row, each) for row, each in zip(rows, headers, strict=True)]
         requests = [each for each in batch if isinstance(each, Request)]
-        with ThreadPoolExecutor(self.cores.now()) as decoders:
-            prepared = iter(prepare(requests, self.settings, budget, decoders.map))
+        threads = self.cores.now()
+        with ThreadPoolExecutor(threads) as decoders:
+            each = decoders.map if threads > 1 else map
+            prepared = iter(prepare(requests, self.settings, budget, each))
         return [next(prepared) if isinstance(each, Request) else each for each in batch]
 
     def inference(

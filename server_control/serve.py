@@ -26,6 +26,7 @@ from archive_builder.inputs import (
     read_record,
     unpacked_inputs,
 )
+from archive_builder.network_files import has_int8
 from archive_builder.weights_source import DEMO, how_to_get
 from server_control.configuration import Configuration
 from server_control.java import find_java_home
@@ -109,7 +110,7 @@ def _find_running(
     if note is None:
         return None
     if java_process(note) is not None:
-        _require_same(note, configuration, inputs.record())
+        _require_same(note, configuration, _asked(configuration, inputs))
         return note
     stop(note)  # workers that lost their server
     runtime.clean()
@@ -118,6 +119,11 @@ def _find_running(
 
 def _archive(configuration: Configuration) -> Path:
     return configuration.model_store / f"{configuration.model_name}.mar"
+
+
+def _asked(configuration: Configuration, inputs: ArchiveInputs) -> Record:
+    """Return what the archive is, or will be once it is built."""
+    return {**inputs.record(), "int8": has_int8(_archive(configuration))}
 
 
 def _start(
@@ -133,7 +139,7 @@ def _start(
         build_archive(inputs, configuration.model_store, take_over=True)
     say("Starting TorchServe")
     began = time.monotonic()
-    note = runtime.write_note(configuration, inputs.record())
+    note = runtime.write_note(configuration, _asked(configuration, inputs))
     try:
         start(configuration, runtime, note, java_home, foreground=options.foreground)
         workers = wait_until_ready(configuration, runtime, note, options.timeout_s)

@@ -8,12 +8,14 @@ siblings are idle: one that finds several waiting will have company in a moment.
 """
 
 import fcntl
+import math
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2, as in a container
 _ALIVE, _AT_WORK = "alive", "at-work"
 
 
@@ -55,7 +57,10 @@ class Cores:
         return {self.total, self._share()}
 
     def _share(self) -> int:
-        return max(1, self.total // max(1 + len(self._locked(_ALIVE)), self._expected))
+        workers = 1 + len(self._locked(_ALIVE))
+        if workers >= self._expected:
+            self._expected = 1  # all have come; from now on those who are there count
+        return max(1, self.total // max(workers, self._expected))
 
     def _enter(self) -> tuple[int, "_LockFile"]:
         """Take the first number that no living worker has."""
@@ -76,9 +81,19 @@ class Cores:
 
 
 def _count_cores() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))  # a container may have fewer than the machine
-    return os.cpu_count() or 1
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    return int(min(len(os.sched_getaffinity(0)), _quota(_CPU_MAX)))
+
+
+def _quota(path: Path) -> float:
+    """Return the cores that a container may use, from its file of "quota period", in whole ones."""
+    try:
+        quota, period = path.read_text(encoding="ascii").split()
+        return math.ceil(int(quota) / int(period))
+    # No container, or "max": no limit.
+    except (OSError, ValueError):
+        return math.inf
 
 
 class _LockFile:

@@ -46,11 +46,15 @@ def load_engine(folder: Path, settings: Settings, cores: Cores, gpu: int | None)
     `gpu` is the number of the GPU that TorchServe gave to this worker. Raises `SettingsError`
     where the settings ask for what cannot be had here.
     """
-    device = _device(gpu)
-    if settings.engine == "torch" or (settings.engine == "auto" and device != "cpu"):
-        from densenet_classifier.torch_engine import TorchEngine  # noqa: PLC0415 - costs 500 MB
+    # TorchServe counts no Apple GPU.
+    gpu_expected = gpu is not None or sys.platform == "darwin"
+    if settings.engine == "torch" or (settings.engine == "auto" and gpu_expected):
+        # Importing torch costs half a gigabyte.
+        from densenet_classifier.torch_engine import TorchEngine, usable_device  # noqa: PLC0415
 
-        return TorchEngine.load(folder / WEIGHTS_FILE, settings.precision, device)
+        device = usable_device(gpu)
+        if settings.engine == "torch" or device != "cpu":
+            return TorchEngine.load(folder / WEIGHTS_FILE, settings.precision, device, cores)
     from densenet_classifier.openvino_engine import OpenVinoEngine  # noqa: PLC0415
 
     return OpenVinoEngine.load(folder, settings.precision, cores)
@@ -64,10 +68,3 @@ def require_precision(engine: str, precision: str, available: Sequence[str]) -> 
             f"archive and machine; it has {', '.join(available)}"
         )
         raise SettingsError(message)
-
-
-def _device(gpu: int | None) -> str:
-    if gpu is not None:
-        return f"cuda:{gpu}"
-    # TorchServe counts no Apple GPU; whether torch can use one, torch finds out.
-    return "mps" if sys.platform == "darwin" else "cpu"

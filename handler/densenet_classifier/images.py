@@ -88,24 +88,27 @@ class Picture:
             allowance.take(image.width * image.height)
             return cls(name, image, image.size, settings)
 
-    def pixels(self) -> Pixels:
-        """Decode into uint8 [224, 224, 3], once; raises what `open` raises."""
+    def pixels(self, *, reduce: bool = True) -> Pixels:
+        """Decode into uint8 [224, 224, 3], once; raises what `open` raises.
+
+        Without `reduce` a large JPEG is decoded at its full size, as a reference.
+        """
         # Closing also gives up what was decoded: a request's other pictures need the memory.
         with _request_errors(self.name, self.settings), closing(self.image) as image:
-            reduction = _reduction(self.size)
+            reduction = _reduction(self.size) if reduce else 1
             if reduction > 1:
                 image.draft(None, (self.size[0] // reduction, self.size[1] // reduction))
             size = self.size[::-1] if lies_on_its_side(image) else self.size
             return center_crop(eight_bit(upright(image)), size)
 
 
-def decode(content: bytes | bytearray, settings: Settings) -> Pixels:
+def decode(content: bytes | bytearray, settings: Settings, *, reduce: bool = True) -> Pixels:
     """Decode one encoded image into uint8 [224, 224, 3], RGB, 0-255.
 
     The first frame of an animation counts, EXIF orientation is applied, transparency is laid
-    on white. Raises what `Picture.open` raises.
+    on white. Raises what `Picture.open` raises. `reduce` as in `Picture.pixels`.
     """
-    return Picture.open(content, settings, Allowance(settings)).pixels()
+    return Picture.open(content, settings, Allowance(settings)).pixels(reduce=reduce)
 
 
 def center_crop(image: Image.Image, size: tuple[int, int] | None = None) -> Pixels:

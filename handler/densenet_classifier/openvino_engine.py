@@ -21,7 +21,6 @@ from densenet_classifier.openvino_runtime import openvino
 MODEL_FILE = "network.xml"
 INT8_MODEL_FILE = "network-int8.xml"
 
-_HINTS = {"float32": "f32", "bf16": "bf16", "int8": "bf16"}
 _SIZES = (1, 4)
 
 logger = logging.getLogger(__name__)
@@ -82,6 +81,7 @@ class OpenVinoEngine:
         # Nobody waits for this thread: without the new models the old ones go on.
         except Exception:
             logger.exception("Compiling for another number of threads failed")
+            self._asked = set(self._compiled)
 
     def _compile(self) -> None:
         counts = self._cores.counts()
@@ -92,7 +92,7 @@ class OpenVinoEngine:
     def _compile_for(self, threads: int) -> Requests:
         core = openvino.Core()
         options = {
-            "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
+            "INFERENCE_PRECISION_HINT": hint_of(self.precision),
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             # Every worker would take the first cores for its own.
@@ -109,9 +109,18 @@ class OpenVinoEngine:
 
 def available_precisions(folder: Path) -> list[str]:
     """Return what this CPU can run of the unpacked archive in `folder`, the fastest first."""
-    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    precisions = ["bf16", "float32"] if "BF16" in capabilities else ["float32"]
+    precisions = ["bf16", "float32"] if _has_bf16() else ["float32"]
     return ["int8", *precisions] if (folder / INT8_MODEL_FILE).exists() else precisions
+
+
+def hint_of(precision: str) -> str:
+    """Return OpenVINO's precision hint; what an int8 model leaves in float runs in the fastest."""
+    return "bf16" if precision == "bf16" or (precision == "int8" and _has_bf16()) else "f32"
+
+
+def _has_bf16() -> bool:
+    # The hint is accepted by CPUs that only imitate bf16, slowly; the capability is not theirs.
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _infer(request: openvino.InferRequest, pixels: Pixels, *, features: bool) -> Outputs:

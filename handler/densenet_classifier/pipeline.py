@@ -78,13 +78,14 @@ def prepare(
     So a request that takes all the time there is takes it from itself. `each` is the `map` of a
     pool of threads, for which one image is not worth the while.
     """
-    prepared: dict[int, Prepared] = {}
-    for index in sorted(range(len(requests)), key=lambda index: _size(requests[index])):
-        allowance = Allowance(settings)
-        opened = [_open(part, settings, allowance) for part in requests[index].parts]
-        step = partial(_decode, budget=budget)
-        images = each(step, opened) if len(opened) > 1 else map(step, opened)
-        prepared[index] = Prepared(requests[index], tuple(images))
+    order = sorted(range(len(requests)), key=lambda index: _size(requests[index]))
+    # Several requests side by side, or the images of one.
+    among, within = (map, each) if len(requests) == 1 else (each, map)
+
+    def step(index: int) -> Prepared:
+        return _prepare(requests[index], settings, budget, within)
+
+    prepared = dict(zip(order, among(step, order), strict=True))
     return [prepared[index] for index in range(len(requests))]
 
 
@@ -117,6 +118,14 @@ def _size(request: Request) -> tuple[int, int]:
     return len(request.parts), sum(
         0 if isinstance(content, RequestError) else len(content) for content in contents
     )
+
+
+def _prepare(request: Request, settings: Settings, budget: Budget, each: Map) -> Prepared:
+    allowance = Allowance(settings)
+    opened = [_open(part, settings, allowance) for part in request.parts]
+    step = partial(_decode, budget=budget)
+    images = each(step, opened) if len(opened) > 1 else map(step, opened)
+    return Prepared(request, tuple(images))
 
 
 def _open(part: Part, settings: Settings, allowance: Allowance) -> Picture | RequestError:

@@ -17,7 +17,7 @@ from PIL import Image
 MAX_IMAGES = 256
 
 ENGINES = ("auto", "openvino", "torch")
-PRECISIONS = ("auto", "float32", "bf16", "int8")
+PRECISIONS = ("auto", "float32", "float16", "bf16", "int8")
 
 _VARIABLE = "DENSENET121_"
 
@@ -39,7 +39,8 @@ class Settings:
         12 megapixels; a second or two of decoding).
     min_probability, max_perplexity: see `recognition.py`. 0 as min_probability recognises all.
     engine: openvino or torch; auto is torch where TorchServe gives the worker a GPU.
-    precision: float32, bf16 or int8; auto is the fastest that archive, engine and machine have.
+    precision: float32, float16 (on a GPU), bf16 or int8; auto is the fastest that archive,
+        engine and machine have.
     """
 
     max_image_bytes: int = 10 * 1024 * 1024

@@ -138,7 +138,10 @@ def other_weights(inputs: ArchiveInputs) -> ArchiveInputs:
 
 
 def test_other_weights_are_converted(
-    inputs: ArchiveInputs, tmp_path: Path, conversions: list[object]
+    inputs: ArchiveInputs,
+    tmp_path: Path,
+    conversions: list[object],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first = folder(tmp_path / "first")
     write_network_files(inputs, first, quantizer=quantizer)
@@ -147,6 +150,7 @@ def test_other_weights_are_converted(
     write_network_files(inputs, second, previous)
     assert len(conversions) == 2
     assert sorted(record_of(second)["files"]) == FILES
+    assert "old.mar loses its int8 model" in capsys.readouterr().err
 
 
 def test_another_converter_converts(
@@ -172,7 +176,7 @@ def test_a_damaged_archive_gives_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     first = folder(tmp_path / "first")
-    write_network_files(inputs, first)
+    write_network_files(inputs, first, quantizer=quantizer)
     previous = archive_of(inputs, first, tmp_path / "old.mar")
     content = previous.read_bytes()
     if damage == "missing":

@@ -18,7 +18,7 @@ from densenet_classifier.cores import Cores
 from densenet_classifier.engine import Engine, load_engine
 from densenet_classifier.images import Pixels
 from densenet_classifier.network import LogitsAndFeatures, load_network, normalize
-from densenet_classifier.openvino_engine import OpenVinoEngine, available_precisions
+from densenet_classifier.openvino_engine import OpenVinoEngine, available_precisions, hint_of
 from densenet_classifier.settings import Settings, SettingsError
 from densenet_classifier.torch_engine import TorchEngine
 
@@ -144,11 +144,15 @@ def test_precisions_are_those_of_archive_and_cpu(
     if int8:
         (tmp_path / "network-int8.xml").touch()
     assert available_precisions(tmp_path) == expected
+    # Some CPUs accept the hint and imitate bf16 slowly.
+    assert hint_of("int8") == hint_of(expected[-2] if "bf16" in expected else "float32")
+    assert hint_of("float32") == "f32"
 
 
 def test_on_a_gpu_it_is_torch(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(TorchEngine, "load", lambda *arguments: asked.append(arguments[1:]))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(TorchEngine, "load", lambda *arguments: asked.append(arguments[1:3]))
     load("auto", "auto", gpu=1)
     load("torch", "bf16", gpu=0)
     assert asked == [("auto", "cuda:1"), ("bf16", "cuda:0")]
@@ -158,10 +162,41 @@ def test_openvino_can_be_asked_for_on_a_gpus_machine(load: Load) -> None:
     assert load("openvino", "float32", gpu=0).name == "openvino"
 
 
-def test_apples_gpu_is_left_to_torch(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_torch_cannot_use_does_not_keep_a_worker_from_loading(
+    load: Load, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert (load("auto", "auto", gpu=0).name, load("torch", "auto", gpu=0).device) == (
+        "openvino",
+        "cpu",
+    )
+    assert "cannot use" in caplog.text
+
+
+@pytest.mark.parametrize(("usable", "expected"), [(True, "mps"), (False, None)])
+def test_apples_gpu_is_used_where_torch_has_it(
+    usable: bool,  # noqa: FBT001
+    expected: str | None,
+    load: Load,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
     monkeypatch.setattr("densenet_classifier.engine.sys.platform", "darwin")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: usable)
+    monkeypatch.setattr(TorchEngine, "load", lambda *arguments: asked.append(arguments[2]))
     engine = load("auto", "auto")
-    assert (engine.name, engine.device, engine.precision) == ("torch", "cpu", "float32")
+    assert asked == ([expected] if expected else [])
+    assert usable or engine.name == "openvino"
+
+
+def test_on_a_cpu_torch_keeps_to_the_workers_share(network_file: Path, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    cores = Cores(tmp_path, workers=4, total=8)
+    try:
+        TorchEngine.load(network_file, "float32", "cpu", cores)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("device", ["cuda:0", "mps"])
@@ -169,8 +204,8 @@ def test_a_gpu_runs_in_half_precision(
     device: str, network_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = []
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(TorchEngine, "__init__", lambda _, __, *rest: chosen.append(rest))
+    monkeypatch.setattr(TorchEngine, "run", lambda *_, **__: None)
     TorchEngine.load(network_file, "auto", device)
     TorchEngine.load(network_file, "float32", device)
     assert chosen == [("float16", device), ("float32", device)]
