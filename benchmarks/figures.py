@@ -109,7 +109,7 @@ def row_medians(rounds: Sequence[RowRound]) -> RowMedians:
 
 def _agreeing(agreement: str) -> int:
     """Return how many of "31/32" agree."""
-    return int(agreement.split("/")[0])
+    return int(agreement.split("/", maxsplit=1)[0])
 
 
 def raw_medians(rounds: Sequence[Raw]) -> RawMedians:
