@@ -86,6 +86,14 @@ def test_the_pixels_are_those_of_full_decoding(
     assert np.percentile(difference, 99) <= 16
 
 
+@pytest.mark.parametrize("full", [4000, 4001, 4002, 4003])
+def test_what_is_kept_is_measured_at_the_full_size(full: int) -> None:
+    """A reduced side is rounded up; counted from that, the crop would lie up to a pixel off."""
+    reduced = -(-full // 4)
+    kept = [4 * each for each in images._span(340, full, reduced)]
+    assert kept == pytest.approx(images._span(340, full, full), rel=1e-12)
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_grey_and_cmyk_are_reduced_too(
     mode: str, encode: Encode, monkeypatch: pytest.MonkeyPatch
