@@ -7,13 +7,12 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from archive_builder import ROOT
 from archive_builder.command import CommandError
-from densenet_classifier.settings import Settings
 
 # TorchServe's own defaults (its documentation, "Advanced configuration").
 _ADDRESSES = {
@@ -39,14 +38,10 @@ _PATHS = (
 
 @dataclass(frozen=True)
 class Configuration:
-    """One configuration file, read; paths are absolute.
-
-    `variables` are the settings of the handler that the environment has for the server.
-    """
+    """One configuration file, read; paths are absolute."""
 
     path: Path
     values: Mapping[str, str]
-    variables: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, environment: Mapping[str, str] = os.environ) -> "Configuration":
@@ -63,11 +58,7 @@ class Configuration:
         for key in _PATHS:
             if key in values:
                 values[key] = str(path.parent / values[key])
-        return cls(path, values, Settings.variables(environment))
-
-    def record(self) -> dict[str, str]:
-        """Return what decides how a server runs; equal records mean equal servers."""
-        return {**self.values, **{f"handler.{name}": text for name, text in self.variables.items()}}
+        return cls(path, values)
 
     @property
     def model_store(self) -> Path:

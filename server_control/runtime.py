@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +22,6 @@ import psutil
 
 from archive_builder import ROOT
 from archive_builder.command import say
-from server_control.configuration import Configuration
 
 RUN = ROOT / ".run"
 
@@ -68,7 +67,7 @@ class Runtime:
         # Without a folder there is nothing to know a process by, and nothing to remove.
         return note if note.temp else None
 
-    def write_note(self, configuration: Configuration, archive: dict[str, Any]) -> Note:
+    def write_note(self, configuration: Mapping[str, str], archive: dict[str, Any]) -> Note:
         """Make a private folder for a new server and note it, before the server exists.
 
         The logs of the server before it are kept beside the new ones.
@@ -78,7 +77,7 @@ class Runtime:
         if self.logs.exists():
             self.logs.rename(previous)
         temp = tempfile.mkdtemp(prefix="densenet121-")
-        note = Note(temp, configuration.record(), archive)
+        note = Note(temp, dict(configuration), archive)
         self._note.write_text(json.dumps(asdict(note), indent=2), encoding="utf-8")
         return note
 

@@ -28,6 +28,7 @@ from archive_builder.inputs import (
 )
 from archive_builder.network_files import has_int8
 from archive_builder.weights_source import DEMO, how_to_get
+from densenet_classifier.settings import Settings
 from server_control.configuration import Configuration
 from server_control.java import find_java_home
 from server_control.runtime import Note, Runtime, java_process
@@ -121,6 +122,15 @@ def _archive(configuration: Configuration) -> Path:
     return configuration.model_store / f"{configuration.model_name}.mar"
 
 
+def _settings(configuration: Configuration) -> dict[str, str]:
+    """Return the settings of TorchServe and those of the handler that the environment has."""
+    variables = Settings.variables()
+    return {
+        **configuration.values,
+        **{f"handler.{name}": text for name, text in variables.items()},
+    }
+
+
 def _asked(configuration: Configuration, inputs: ArchiveInputs) -> Record:
     """Return what the archive is, or will be once it is built."""
     return {**inputs.record(), "int8": has_int8(_archive(configuration))}
@@ -139,7 +149,7 @@ def _start(
         build_archive(inputs, configuration.model_store, take_over=True)
     say("Starting TorchServe")
     began = time.monotonic()
-    note = runtime.write_note(configuration, _asked(configuration, inputs))
+    note = runtime.write_note(_settings(configuration), _asked(configuration, inputs))
     try:
         start(configuration, runtime, note, java_home, foreground=options.foreground)
         workers = wait_until_ready(configuration, runtime, note, options.timeout_s)
@@ -153,7 +163,7 @@ def _start(
 
 
 def _require_same(note: Note, configuration: Configuration, asked: Record) -> None:
-    changes = differences(note.configuration, configuration.record(), "configuration.")
+    changes = differences(note.configuration, _settings(configuration), "configuration.")
     changes += differences(note.archive, asked)
     if changes:
         lines = "".join(f"\n  {change}" for change in changes)

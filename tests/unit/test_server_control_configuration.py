@@ -314,16 +314,3 @@ def test_configuration_that_cannot_be_read_is_an_error(tmp_path: Path, content: 
 def test_address_that_makes_no_sense_is_an_error(values: dict[str, str]) -> None:
     with pytest.raises(CommandError, match=next(iter(values))):
         Configuration(Path("c.properties"), values).listeners()
-
-
-def test_the_record_has_the_handlers_settings_of_the_environment(tmp_path: Path) -> None:
-    path = tmp_path / "config.properties"
-    path.write_text("load_models=m.mar\n")
-    environment = {
-        "TS_CONFIG_FILE": str(path),
-        "DENSENET121_PRECISION": "float32",
-        "DENSENET121_ENGINE": "",
-        "DENSENET121_WEIGHTS": "demo",
-    }
-    record = Configuration.load(environment).record()
-    assert record == {"load_models": "m.mar", "handler.precision": "float32"}

@@ -141,7 +141,7 @@ def test_second_command_is_kept_out(runtime: Runtime, configuration: Configurati
 def test_note_is_read_as_it_was_written(runtime: Runtime, configuration: Configuration) -> None:
     archive = {"weights": {"name": "demo", "sha256": "0" * 64}}
 
-    written = runtime.write_note(configuration, archive)
+    written = runtime.write_note(configuration.values, archive)
 
     assert runtime.note() == written
     assert written.configuration == {"load_models": "m.mar"}
@@ -151,7 +151,7 @@ def test_note_is_read_as_it_was_written(runtime: Runtime, configuration: Configu
 def test_note_has_a_private_folder_that_exists(
     runtime: Runtime, configuration: Configuration
 ) -> None:
-    folder = Path(runtime.write_note(configuration, {}).temp)
+    folder = Path(runtime.write_note(configuration.values, {}).temp)
 
     assert folder.is_dir()
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -160,7 +160,7 @@ def test_note_has_a_private_folder_that_exists(
 def test_every_note_has_another_private_folder(
     runtime: Runtime, configuration: Configuration
 ) -> None:
-    one, another = (runtime.write_note(configuration, {}).temp for _ in range(2))
+    one, another = (runtime.write_note(configuration.values, {}).temp for _ in range(2))
 
     assert one != another
 
@@ -195,7 +195,7 @@ def test_damaged_note_is_none(runtime: Runtime, text: str) -> None:
 @pytest.fixture
 def used(runtime: Runtime, configuration: Configuration) -> Runtime:
     """Return a runtime with everything that a server leaves behind."""
-    temp = Path(runtime.write_note(configuration, {}).temp)
+    temp = Path(runtime.write_note(configuration.values, {}).temp)
     (temp / "models").mkdir()
     (temp / "models" / "weights.pth").touch()
     logs = runtime.folder / "logs"

@@ -96,7 +96,11 @@ def test_other_variables_are_none_of_its_business(variable: str) -> None:
         ("min_probability", "nan", "must lie between .*, not be nan"),
         ("engine", "onnx", "must be one of auto, openvino, torch, not 'onnx'"),
         ("engine", "1", "must be one of auto, openvino, torch, not 1"),
-        ("precision", "Float32", "must be one of auto, float32, bf16, int8, not 'Float32'"),
+        (
+            "precision",
+            "Float32",
+            "auto, float32, float16, bf16, int8, not 'Float32'",
+        ),
     ],
 )
 def test_a_bad_variable_is_refused_with_key_and_value(name: str, text: str, words: str) -> None:
