@@ -1,7 +1,8 @@
 """`benchmark`: measure, print the table, write benchmark.json, benchmark.md and benchmark.png."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,24 +83,15 @@ def _rows(
         names = [name for name in names if name != INT8]
     rows = {name: _KINDS[name](setting) for name in names}
     swept: dict[str, list[Any]] = {}
-    if options.sweep_rivals and "torchserve-best" in rows:
-        best, swept["torchserve-best"] = sweep(
-            rounds,
-            "torchserve-best",
-            image_classifier.CANDIDATES,
-            lambda tuning: image_classifier.Best(setting, tuning),
-            _SWEEP_S,
-        )
-        rows["torchserve-best"] = image_classifier.Best(setting, best)
-    if options.sweep_rivals and "litserve" in rows:
-        tuning, swept["litserve"] = sweep(
-            rounds,
-            "litserve",
-            python_servers.LITSERVE_CANDIDATES,
-            lambda tuning: python_servers.LitServe(setting, tuning),
-            _SWEEP_S,
-        )
-        rows["litserve"] = python_servers.LitServe(setting, tuning)
+    rivals: list[tuple[str, Sequence[Any], Callable[[Setting, Any], Row]]] = [
+        ("torchserve-best", image_classifier.CANDIDATES, image_classifier.Best),
+        ("litserve", python_servers.LITSERVE_CANDIDATES, python_servers.LitServe),
+    ]
+    for name, candidates, kind in rivals:
+        if options.sweep_rivals and name in rows:
+            make = partial(kind, setting)
+            best, swept[name] = sweep(rounds, name, candidates, make, _SWEEP_S)
+            rows[name] = make(best)
     return list(rows.values()), swept
 
 

@@ -18,11 +18,12 @@ import yaml
 from archive_builder import LABELS
 from archive_builder.command import CommandError
 from benchmarks.ours import by_kind
-from benchmarks.processes import Program, answers, free_ports, own_environment
+from benchmarks.processes import Program, answers, own_environment
 from benchmarks.row import Row, Setting, Started
 from benchmarks.watch import WorkerWatch
 from densenet_classifier.network import load_network
 from server_control.java import find_java_home
+from server_control.ports import free_ports
 
 _NAME = "densenet121"
 # The module that an eager model needs: exactly one class, made without arguments. DenseNet's

@@ -12,10 +12,11 @@ import psutil
 from archive_builder import MODEL_NAME, ROOT
 from archive_builder.command import CommandError
 from benchmarks.photographs import FORM, multipart
-from benchmarks.processes import free_ports, own_environment
+from benchmarks.processes import own_environment
 from benchmarks.row import REST, WORKERS, Row, Setting, Started
 from benchmarks.watch import WorkerWatch
 from server_control.configuration import Configuration
+from server_control.ports import write_configuration
 from server_control.runtime import Runtime, processes
 
 INT8_NAME = f"{MODEL_NAME}-int8"
@@ -75,20 +76,9 @@ class Ours(Row):
 
     def _configure(self) -> Configuration:
         """Write the project's configuration with free ports and the benchmark's model store."""
-        inference, management, metrics, grpc, grpc_management = free_ports(5)
-        values = {
-            **Configuration.load({}).values,
-            "inference_address": f"http://127.0.0.1:{inference}",
-            "management_address": f"http://127.0.0.1:{management}",
-            "metrics_address": f"http://127.0.0.1:{metrics}",
-            "grpc_inference_port": str(grpc),
-            "grpc_management_port": str(grpc_management),
-            "model_store": str(self._store),
-            "load_models": f"{self.model_name}.mar",
-        }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lines = (f"{key}={value}\n" for key, value in values.items())
-        self._path.write_text("".join(lines), encoding="utf-8")
+        write_configuration(
+            self._path, model_store=str(self._store), load_models=f"{self.model_name}.mar"
+        )
         return Configuration.load({"TS_CONFIG_FILE": str(self._path)})
 
     def _script(self, name: str, *arguments: str) -> None:

@@ -5,11 +5,10 @@ Waits have deadlines and raise `CommandError` with the end of what the program w
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -28,15 +27,6 @@ _LAST_LINES = 15
 _MEGABYTE = 1e6  # bytes, not 2**20
 
 Memory = dict[str, list[dict[str, float]]]
-
-
-def free_ports(count: int) -> list[int]:
-    """Return as many ports of the loopback interface that nothing listens on, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def own_environment(changes: Mapping[str, str]) -> dict[str, str]:

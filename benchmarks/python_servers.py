@@ -11,9 +11,10 @@ import psutil
 
 from archive_builder import HANDLER, ROOT
 from benchmarks.photographs import Bodies
-from benchmarks.processes import Program, answers, free_ports
+from benchmarks.processes import Program, answers
 from benchmarks.raw import default_precision
 from benchmarks.row import REST, WORKERS, Row, Setting, Started
+from server_control.ports import free_ports
 
 
 class PythonServer(Row):

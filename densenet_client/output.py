@@ -37,7 +37,7 @@ class Table:
         self._widths: list[int] = []
         if sys.stdout.isatty():
             head = ["file", "class_id", "class_name"]
-            longest = max(len(_visible(name)) for name in [head[0], *names])
+            longest = max(len(visible(name)) for name in [head[0], *names])
             self._widths = [min(longest, _LONGEST_NAME), _CLASS_ID, _CLASS_NAME]
             if top_k:
                 self._widths.append(len("probability"))
@@ -65,7 +65,7 @@ class Table:
         _complain(name, error)
 
     def _print(self, cells: list[str]) -> None:
-        cells = [_visible(cell) for cell in cells]
+        cells = [visible(cell) for cell in cells]
         if self._widths:
             padded = map(str.ljust, cells, [*self._widths, 0])
             print("  ".join(padded).rstrip(), flush=True)
@@ -125,9 +125,9 @@ class JsonLines:
 
 
 def _complain(name: str, error: PredictionError) -> None:
-    print(f"{_visible(name)}: {error}", file=sys.stderr, flush=True)
+    print(f"{visible(name)}: {error}", file=sys.stderr, flush=True)
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Escape control characters: a name may hold line ends, tabs, and orders to a terminal."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)

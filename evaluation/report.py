@@ -1,6 +1,5 @@
 """The figures as a table for people and as JSON for programs."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from archive_builder.command import say
 from densenet_client import Candidate
+from densenet_client.output import visible
 from evaluation.figures import Confusion, Figures, Share, figures
 from evaluation.outcomes import Judged, Skipped
 
@@ -123,11 +123,6 @@ def name_files(what: str, files: Sequence[Skipped]) -> None:
         say(f"{what}: {visible(str(each.path))}: {visible(each.reason)}")
     if len(files) > _NAMED:
         say(f"{what}: {len(files) - _NAMED} more; --json names all")
-
-
-def visible(text: str) -> str:
-    """Escape control characters: a name may hold line ends, and orders to a terminal."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
 
 
 def _in_words(model: dict[str, Any]) -> str:

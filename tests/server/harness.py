@@ -6,17 +6,16 @@ that nothing is left: no process, no port, no temporary folder.
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 import zipfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from archive_builder import ROOT
 from server_control.configuration import Configuration
+from server_control.ports import write_configuration
 from server_control.runtime import Note, Runtime, processes
 from server_control.torchserve import require_free_ports
 
@@ -44,20 +43,14 @@ class Server:
 
     def write_configuration(self, **settings: str) -> None:
         """Write the project's configuration with other ports, model store and `settings`."""
-        inference, management, metrics, grpc, grpc_management = free_ports(5)
-        values = {
-            **Configuration.load({}).values,
-            "inference_address": f"http://127.0.0.1:{inference}",
-            "management_address": f"http://127.0.0.1:{management}",
-            "metrics_address": f"http://127.0.0.1:{metrics}",
-            "grpc_inference_port": str(grpc),
-            "grpc_management_port": str(grpc_management),
-            "model_store": str(self.model_store),
-            "load_models": f"{self.model_name}.mar",
-            **settings,
-        }
-        lines = (f"{key}={value}\n" for key, value in values.items())
-        self.path.write_text("".join(lines), encoding="utf-8")
+        write_configuration(
+            self.path,
+            **{
+                "model_store": str(self.model_store),
+                "load_models": f"{self.model_name}.mar",
+                **settings,
+            },
+        )
 
     @property
     def configuration(self) -> Configuration:
@@ -138,12 +131,3 @@ def rewrite(archive: Path, name: str, change: Callable[[bytes], bytes]) -> None:
     with zipfile.ZipFile(archive, "w") as target:
         for each, content in contents.items():
             target.writestr(each, content)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return as many ports of the loopback interface that nothing listens on, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
