@@ -20,6 +20,11 @@ def main() -> int:
     )
     parser.add_argument("--model-name", default=MODEL_NAME, help="default: %(default)s")
     parser.add_argument(
+        "--version",
+        help="build MODEL-VERSION.mar, to be served beside other versions; default: build "
+        "MODEL.mar, of the version of the code",
+    )
+    parser.add_argument(
         "--model-store", type=Path, default=MODEL_STORE, help="folder the archive is put into"
     )
     parser.add_argument(
@@ -37,7 +42,10 @@ def main() -> int:
     if options.int8 != (options.calibration is not None):
         parser.error("--int8 and --calibration DIR belong together")
     inputs = gather_inputs(
-        options.model_name, options.model_store, require_pretrained=options.require_pretrained
+        options.model_name,
+        options.model_store,
+        version=options.version,
+        require_pretrained=options.require_pretrained,
     )
     quantizer = None
     if options.int8:

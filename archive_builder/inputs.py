@@ -14,19 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from archive_builder import HANDLER, LABELS
 from archive_builder.command import CommandError
+from archive_builder.contents import Record
 from archive_builder.weights_source import WeightsSource, find_weights
+from archive_builder.zip_layout import opened
 from densenet_classifier import __version__
 from densenet_classifier.classifier import ARCHIVE_FILE, LABELS_FILE
 from densenet_classifier.engine import WEIGHTS_FILE
 from densenet_classifier.labels import LabelsError, load_labels
-from densenet_classifier.network import count_classes, load_network
 from densenet_classifier.weights import WeightsError, sha256_of
-
-Record = dict[str, Any]
 
 CONVERTER = Path(__file__).with_name("convert.py")
 
@@ -36,17 +34,33 @@ _SUFFIXES = {".py", ".yaml", ".html", ".css", ".js"}
 
 @dataclass(frozen=True)
 class ArchiveInputs:
-    """The files that one archive is built from."""
+    """The files that one archive is built from.
+
+    `version` is given to an archive that is to be served beside another one of the same model;
+    without it the model has the version of the code.
+    """
 
     model_name: str
     weights: WeightsSource
     labels: Path
     sources: dict[str, bytes]  # name in the archive -> content
+    version: str | None = None
+
+    @property
+    def model_version(self) -> str:
+        """Return the version under which TorchServe serves the model."""
+        return self.version or __version__
+
+    @property
+    def file_name(self) -> str:
+        """Return the archive's name: archives of several versions lie side by side."""
+        return f"{self.model_name}-{self.version}.mar" if self.version else f"{self.model_name}.mar"
 
     def record(self) -> Record:
         """Return what `archive.json` holds; equal records mean equal archives."""
         return {
             "model_name": self.model_name,
+            "model_version": self.model_version,
             "version": __version__,
             "weights": {"name": self.weights.name, "sha256": self.weights.sha256},
             "labels": {"sha256": sha256_of(self.labels)},
@@ -64,6 +78,7 @@ def gather_inputs(
     model_name: str,
     store: Path,
     *,
+    version: str | None = None,
     require_pretrained: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> ArchiveInputs:
@@ -73,7 +88,7 @@ def gather_inputs(
         message = f"INDEX_TO_NAME={labels}: there is no such file"
         raise CommandError(message)
     weights = find_weights(store, require_pretrained=require_pretrained, environment=environment)
-    return ArchiveInputs(model_name, weights, labels, read_sources(HANDLER))
+    return ArchiveInputs(model_name, weights, labels, read_sources(HANDLER), version)
 
 
 @contextmanager
@@ -94,7 +109,7 @@ def unpacked_inputs(
         )
         raise CommandError(message)
     with tempfile.TemporaryDirectory(prefix="unpack-archive-") as folder:
-        with zipfile.ZipFile(archive) as file:
+        with opened(archive) as file:
             weights = Path(file.extract(WEIGHTS_FILE, folder))
             labels = Path(environment.get("INDEX_TO_NAME") or file.extract(LABELS_FILE, folder))
         source = WeightsSource(weights, record["weights"]["name"], sha256_of(weights))
@@ -116,6 +131,9 @@ def read_sources(folder: Path) -> dict[str, bytes]:
 
 def check_inputs(inputs: ArchiveInputs) -> None:
     """Refuse weights that are no DenseNet-121 and labels that do not fit them."""
+    # PyTorch is for building; `serve` reads records with this module and outlives them.
+    from densenet_classifier.network import count_classes, load_network  # noqa: PLC0415
+
     try:
         load_labels(inputs.labels, count_classes(load_network(inputs.weights.path)))
     except (WeightsError, LabelsError) as error:
@@ -125,8 +143,9 @@ def check_inputs(inputs: ArchiveInputs) -> None:
 def read_record(archive: Path) -> Record | None:
     """Return the record kept in an archive; None when there is none or it cannot be read."""
     try:
-        with zipfile.ZipFile(archive) as file:
+        with opened(archive) as file:
             record: Record = json.loads(file.read(ARCHIVE_FILE))
+    # Also a `LayoutError`, which is a ValueError.
     except (OSError, zipfile.BadZipFile, KeyError, ValueError):
         return None
     return record

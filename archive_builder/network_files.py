@@ -4,7 +4,7 @@
 explanations), in an int8 archive also `network-int8.xml` and `.bin`; and `network.json`: their
 SHA-256 and that of the weights, and what was measured about the int8 model. Converting takes
 seconds and calibrating minutes, so `serve` takes over what the archive before holds, as long as
-weights and tools are the same.
+weights and tools are the same and every hash is right.
 """
 
 import json
@@ -16,16 +16,24 @@ from typing import Any
 import numpy as np
 
 from archive_builder.command import say
+from archive_builder.contents import has_int8
 from archive_builder.convert import convert
 from archive_builder.inputs import ArchiveInputs, read_record
 from densenet_classifier.classifier import CLASS_WEIGHTS_FILE, NETWORK_FILE
+from densenet_classifier.engine import INT8_MODEL_FILE, MODEL_FILE
 from densenet_classifier.network import class_weights, load_network
-from densenet_classifier.openvino_engine import INT8_MODEL_FILE, MODEL_FILE
 from densenet_classifier.openvino_runtime import openvino
 from densenet_classifier.weights import sha256_of
 
 # Float32 model in; int8 model and what was measured about it out.
 Quantizer = Callable[[openvino.Model], tuple[openvino.Model, dict[str, Any]]]
+
+# OpenVINO writes a model's weights beside it.
+_MADE = {CLASS_WEIGHTS_FILE} | {
+    str(Path(model).with_suffix(suffix))
+    for model in (MODEL_FILE, INT8_MODEL_FILE)
+    for suffix in (".xml", ".bin")
+}
 
 
 def write_network_files(
@@ -51,15 +59,6 @@ def write_network_files(
     return [*names, NETWORK_FILE]
 
 
-def has_int8(archive: Path) -> bool:
-    """Tell whether an archive holds an int8 model; False when it cannot be read."""
-    try:
-        with zipfile.ZipFile(archive) as file:
-            return INT8_MODEL_FILE in file.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
-
-
 def _take_over(inputs: ArchiveInputs, previous: Path, folder: Path) -> dict[str, Any] | None:
     old, new = read_record(previous), inputs.record()
     if old is None or any(old.get(key) != new[key] for key in ("weights", "built_with")):
@@ -69,8 +68,8 @@ def _take_over(inputs: ArchiveInputs, previous: Path, folder: Path) -> dict[str,
     try:
         with zipfile.ZipFile(previous) as archive:
             record: dict[str, Any] = json.loads(archive.read(NETWORK_FILE))
-            for name in record["files"]:
-                archive.extract(name, folder)
+            for name, sha256 in record["files"].items():
+                _extract(archive, name, sha256, folder)
     # Zip files keep a checksum of each file: a damaged one ends here too.
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         say(f"{previous.name} is damaged ({error}); its network is made anew")
@@ -78,6 +77,16 @@ def _take_over(inputs: ArchiveInputs, previous: Path, folder: Path) -> dict[str,
             path.unlink()
         return None
     return record
+
+
+def _extract(archive: zipfile.ZipFile, name: str, sha256: str, folder: Path) -> None:
+    # An archive must not slip other files, code perhaps, into the one that replaces it.
+    if name not in _MADE:
+        message = f"{name} is not made from weights"
+        raise ValueError(message)
+    if sha256_of(Path(archive.extract(name, folder))) != sha256:
+        message = f"{name} is not the file that {NETWORK_FILE} names"
+        raise ValueError(message)
 
 
 def _make(inputs: ArchiveInputs, folder: Path) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from archive_builder.archive import CONFIGURATION
 from archive_builder.command import CommandError
+from archive_builder.contents import CONFIGURATION
 from archive_builder.inputs import read_record
 from densenet_classifier.labels import Label, load_labels
 from densenet_classifier.settings import Settings, SettingsError

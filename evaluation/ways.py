@@ -107,4 +107,4 @@ def _reference_archive(
 
 
 def _configured_archive(configuration: Configuration) -> Path:
-    return configuration.model_store / f"{configuration.model_name}.mar"
+    return configuration.archives[0].path

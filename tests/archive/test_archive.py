@@ -21,7 +21,8 @@ from densenet_classifier.weights import sha256_of
 
 MADE = {"network.xml", "network.bin", "classifier.npy"}  # of the weights
 ADDED = {
-    "archive.json", "index_to_name.json", "weights.pth", "MAR-INF/MANIFEST.json", "network.json"
+    "archive.json", "index_to_name.json", "weights.pth", "MAR-INF/MANIFEST.json", "network.json",
+    "SHA256SUMS",
 } | MADE  # fmt: skip
 TIMEOUT_S = 120
 
@@ -50,13 +51,17 @@ def test_two_builds_are_identical_byte_for_byte(
 
 
 def test_the_tree_that_runs_is_the_tree_one_reads(unpacked: Path) -> None:
-    files = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*.*")}
+    files = {path.relative_to(unpacked).as_posix() for path in written_in(unpacked)}
     sources = {name for name in files if name not in ADDED}
     for name in sources:
         assert (unpacked / name).read_bytes() == (HANDLER / name).read_bytes()
-    written = [path for path in HANDLER.rglob("*") if "__pycache__" not in path.parts]
-    assert sources == {path.relative_to(HANDLER).as_posix() for path in written if path.is_file()}
+    assert sources == {path.relative_to(HANDLER).as_posix() for path in written_in(HANDLER)}
     assert files - sources == ADDED
+
+
+def written_in(folder: Path) -> list[Path]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if "__pycache__" not in path.parts]
 
 
 def test_labels_and_weights_are_the_files_they_were_built_from(
@@ -101,7 +106,10 @@ def test_with_other_sources_only_they_are_different(
         contents = {name: file.read(name) for name in file.namelist()}
     assert contents.pop("extra.py") == b"1"
     before = {name: (unpacked / name).read_bytes() for name in contents}
-    assert [name for name in contents if contents[name] != before[name]] == ["archive.json"]
+    assert [name for name in contents if contents[name] != before[name]] == [
+        "SHA256SUMS",
+        "archive.json",
+    ]
     assert read_record(again) == changed.record()
 
 
@@ -115,6 +123,34 @@ def test_the_manifest_names_what_torchserve_loads(unpacked: Path) -> None:
         "configFile": "model-config.yaml",
     }
     assert "createdOn" not in manifest
+
+
+def test_every_file_is_listed_with_its_hash(unpacked: Path) -> None:
+    names = {path.relative_to(unpacked).as_posix() for path in written_in(unpacked)}
+    lines = (unpacked / "SHA256SUMS").read_text().splitlines()
+    assert lines == [
+        f"{sha256_of(unpacked / name)}  {name}" for name in sorted(names - {"SHA256SUMS"})
+    ]
+
+
+def test_an_archive_of_a_version_is_another_file(
+    inputs: ArchiveInputs, built: Path, tmp_path: Path
+) -> None:
+    shutil.copy(built, tmp_path)
+    second = build_archive(replace(inputs, version="0.3.0-b"), tmp_path)
+    assert second == tmp_path / "densenet121-0.3.0-b.mar"
+    assert (tmp_path / "densenet121.mar").read_bytes() == built.read_bytes()
+    with zipfile.ZipFile(second) as file:
+        model = json.loads(file.read("MAR-INF/MANIFEST.json"))["model"]
+    assert (model["modelName"], model["modelVersion"]) == ("densenet121", "0.3.0-b")
+
+
+@pytest.mark.parametrize("version", ["../up", "a b", "1/2", "all"])
+def test_a_version_that_is_no_part_of_an_address_is_refused(
+    inputs: ArchiveInputs, tmp_path: Path, version: str
+) -> None:
+    with pytest.raises(CommandError, match=f"version {version!r}"):
+        build_archive(replace(inputs, version=version), tmp_path)
 
 
 def test_the_record_in_the_archive_is_what_it_was_built_from(

@@ -26,7 +26,8 @@ def build(server: Server, name: str, **environment: str) -> Path:
 def test_a_model_that_cannot_load_shows_its_own_error(server: Server) -> None:
     archive = build(server, "broken")
     rewrite(archive, "model-config.yaml", lambda text: text + b"  no_such_setting: 1\n")
-    broken = Server(server.folder / "broken", server.model_store, "broken")
+    as_it_is = {"load_models": "broken=broken.mar"}
+    broken = Server(server.folder / "broken", server.model_store, "broken", settings=as_it_is)
     served = broken.script("serve")
     assert served.returncode == 1
     assert "SettingsError: handler: unknown setting no_such_setting" in served.stderr
@@ -40,7 +41,8 @@ def test_an_archive_whose_weights_were_swapped_is_refused(server: Server) -> Non
     swapped = Server(server.folder / "swapped", server.model_store, "swapped")
     served = swapped.script("serve")
     assert served.returncode == 1
-    assert "its weights are not those that it was built from" in served.stderr
+    assert "swapped.mar is not as it was built" in served.stderr
+    assert "weights.pth is not the file that archive.json names" in served.stderr
     swapped.stop()
 
 

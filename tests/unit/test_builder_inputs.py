@@ -12,9 +12,9 @@ from torchvision.models import densenet121
 from archive_builder import HANDLER, ROOT
 from archive_builder import inputs as inputs_module
 from archive_builder.command import CommandError
+from archive_builder.contents import Record
 from archive_builder.inputs import (
     ArchiveInputs,
-    Record,
     check_inputs,
     differences,
     gather_inputs,
@@ -58,6 +58,7 @@ def with_weights(inputs: ArchiveInputs, path: Path) -> ArchiveInputs:
 def test_record_names_everything_the_archive_is_built_from(inputs: ArchiveInputs) -> None:
     assert inputs.record() == {
         "model_name": "model",
+        "model_version": __version__,
         "version": __version__,
         "weights": {"name": "custom:123", "sha256": sha256(b"weights")},
         "labels": {"sha256": sha256(json.dumps(ROWS).encode())},
@@ -115,6 +116,17 @@ def test_record_changes_with_the_model_name(inputs: ArchiveInputs) -> None:
     changed = dataclasses.replace(inputs, model_name="other")
 
     assert differences(inputs.record(), changed.record()) == ["model_name: model -> other"]
+
+
+def test_an_archive_without_a_version_has_that_of_the_code(inputs: ArchiveInputs) -> None:
+    assert (inputs.model_version, inputs.file_name) == (__version__, "model.mar")
+
+
+def test_archives_of_two_versions_differ_in_name_and_record(inputs: ArchiveInputs) -> None:
+    second = dataclasses.replace(inputs, version="2")
+
+    assert second.file_name == "model-2.mar"
+    assert differences(inputs.record(), second.record()) == [f"model_version: {__version__} -> 2"]
 
 
 @pytest.mark.parametrize("name", ["openvino", "torch", "torch-model-archiver"])

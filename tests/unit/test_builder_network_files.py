@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,40 @@ def test_a_damaged_archive_gives_nothing(
     assert len(conversions) == 2
     assert sorted(record_of(second)["files"]) == FILES
     assert ("old.mar is damaged" in capsys.readouterr().err) == (damage == "changed")
+
+
+def slip_in(files: dict[str, str], first: Path) -> None:
+    (first / "sitecustomize.py").write_bytes(b"raise SystemExit")
+    files["sitecustomize.py"] = sha256_of(first / "sitecustomize.py")
+
+
+def exchange(_files: dict[str, str], first: Path) -> None:
+    (first / "network.bin").write_bytes(b"other weights")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param(slip_in, "sitecustomize.py is not made from weights", id="another file"),
+        pytest.param(exchange, "network.bin is not the file that network.json", id="exchanged"),
+    ],
+)
+def test_only_files_that_are_what_they_should_be_are_taken_over(
+    change: Callable[[dict[str, str], Path], None],
+    words: str,
+    inputs: ArchiveInputs,
+    tmp_path: Path,
+    conversions: list[object],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = folder(tmp_path / "first")
+    write_network_files(inputs, first)
+    record = record_of(first)
+    change(record["files"], first)
+    (first / "network.json").write_text(json.dumps(record))
+    previous = archive_of(inputs, first, tmp_path / "old.mar")
+    second = folder(tmp_path / "second")
+    write_network_files(inputs, second, previous)
+    assert len(conversions) == 2
+    assert sorted(path.name for path in second.iterdir()) == sorted([*FILES, "network.json"])
+    assert words in capsys.readouterr().err

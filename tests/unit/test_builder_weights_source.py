@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from archive_builder import fetch_weights, weights_source
+from archive_builder import fetch_weights
 from archive_builder.command import CommandError
 from archive_builder.download import DownloadError
 from archive_builder.weights_source import WeightsSource, fetch_official, find_weights, how_to_get
@@ -65,7 +65,7 @@ def cheap_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_bytes(DEMO)
         return path
 
-    monkeypatch.setattr(weights_source, "demo_weights", demo_weights)
+    monkeypatch.setattr("archive_builder.demo_weights.demo_weights", demo_weights)
 
 
 # The order of precedence.
