@@ -8,6 +8,7 @@ TorchServe takes the one class of this module; relative imports fail here.
 """
 
 import logging
+import time
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,22 +21,24 @@ from densenet_classifier.answers import SingleForm
 from densenet_classifier.classifier import Classifier
 from densenet_classifier.cores import Cores
 from densenet_classifier.entries import Narrator
-from densenet_classifier.errors import InternalError, RequestError
+from densenet_classifier.errors import DrainingError, InternalError, RequestError
 from densenet_classifier.openapi import openapi_document
 from densenet_classifier.page import render
 from densenet_classifier.pipeline import Budget, Classified, Prepared, classify, outcomes, prepare
 from densenet_classifier.request import Request, check
 from densenet_classifier.settings import Settings
+from densenet_classifier.telemetry import Batch, Seconds, Seen, Served
+from densenet_classifier.warm_up import warm_up
 from torchserve_messages import (
-    JSON,
-    PNG,
     Headers,
-    Response,
     Row,
     asks_for_description,
     asks_for_document,
+    header,
     read_request,
 )
+from torchserve_responses import JSON, PNG, Response
+from torchserve_telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -61,14 +64,23 @@ class DenseNet121Handler:
         self.classifier = Classifier.load(folder, self.settings, self.cores, gpu)
         self.page = render(self.classifier.model_name, self.classifier.weights)
         self.openapi = openapi_document(self.classifier.model_name)
+        self.telemetry = Telemetry(context)
+        warm_up(self.classifier)
         logger.info("Serving %s", self.classifier.describe())
 
     def handle(self, rows: Sequence[Row], context: Any) -> list[str | bytes]:  # noqa: ANN401
         """Answer each row; its status and headers are set in the context."""
         budget = Budget(self.time_s)
         with self.cores.at_work(len(rows)):
+            marks = [time.monotonic()]
             prepared = self.preprocess(rows, context, budget)
-            responses = self.postprocess(self.inference(prepared, budget), budget)
+            marks.append(time.monotonic())
+            classified = self.inference(prepared, budget)
+            marks.append(time.monotonic())
+            responses = self.postprocess(classified, budget)
+            marks.append(time.monotonic())
+        start, decoded, inferred, end = marks
+        self._tell(responses, Seconds(decoded - start, inferred - decoded, end - start), context)
         weights = {"X-Model-Weights": self.classifier.weights}
         return [
             replace(response, headers={**response.headers, **weights}).send(context, index)
@@ -83,7 +95,11 @@ class DenseNet121Handler:
     ) -> list[Prepared | Response]:
         """Decode the images of each row, or answer it at once where it has none to classify."""
         headers = [context.get_all_request_header(index) for index in range(len(rows))]
-        batch = [self._read(row, each) for row, each in zip(rows, headers, strict=True)]
+        refusing = self.cores.refusing()
+        batch = [
+            self._read(row, each, refusing=refusing)
+            for row, each in zip(rows, headers, strict=True)
+        ]
         requests = [each for each in batch if isinstance(each, Request)]
         threads = self.cores.now()
         with ThreadPoolExecutor(threads) as decoders:
@@ -105,13 +121,26 @@ class DenseNet121Handler:
             each if isinstance(each, Response) else self._response(each, budget) for each in batch
         ]
 
-    def _read(self, row: Row, headers: Headers) -> Request | Response:
+    def _tell(self, responses: Sequence[Response], seconds: Seconds, context: Any) -> None:  # noqa: ANN401
+        served = [
+            Served(
+                response.seen,
+                response.status,
+                context.get_request_id(index),
+                header(context.get_all_request_header(index), "x-request-id"),
+            )
+            for index, response in enumerate(responses)
+        ]
+        self.telemetry.tell(Batch(served, seconds))
+
+    def _read(self, row: Row, headers: Headers, *, refusing: bool) -> Request | Response:
         # The last barrier: an unforeseen fault costs this request, not its neighbours.
         try:
-            return self._document(row, headers) or self._images(row, headers)
+            document = self._document(row, headers)
+            return document or self._images(row, headers, refusing=refusing)
         except Exception:
             logger.exception("Reading the request failed")
-            return Response.of(SingleForm().refusal(InternalError()))
+            return Response.refused(SingleForm(), InternalError())
 
     def _document(self, row: Row, headers: Headers) -> Response | None:
         """Return what is answered to a request that is not about images."""
@@ -126,24 +155,28 @@ class DenseNet121Handler:
             return Response(HTTPStatus.OK, self.openapi, asked, {"Vary": "Accept"})
         return None
 
-    def _images(self, row: Row, headers: Headers) -> Request | Response:
+    def _images(self, row: Row, headers: Headers, *, refusing: bool) -> Request | Response:
         request = read_request(row, headers, self.classifier.model_name)
         try:
             if request.error:
                 raise request.error
+            if refusing:
+                raise DrainingError
             check(request, self.settings)
             if request.options.target:
                 self.classifier.index_of(request.options.target)
         except RequestError as error:
-            return Response.of(request.form.refusal(error))
+            return Response.refused(request.form, error, len(request.parts))
         return request
 
     def _response(self, classified: Classified, budget: Budget) -> Response:
         request = classified.request
         narrator = Narrator(request, self.classifier, self.settings)
         if not request.as_picture:
-            return Response.of(request.form.answer(outcomes(classified, narrator.entry, budget)))
+            told = outcomes(classified, narrator.entry, budget)
+            return Response.of(request.form.answer(told), Seen.answered(classified.findings, told))
         (picture,) = outcomes(classified, narrator.picture, budget)
         if isinstance(picture, RequestError):
-            return Response.of(request.form.refusal(picture))
-        return Response(HTTPStatus.OK, picture, PNG)
+            return Response.refused(request.form, picture, images=1)
+        seen = Seen.answered(classified.findings, [picture])
+        return Response(HTTPStatus.OK, picture, PNG, seen=seen)

@@ -1,4 +1,4 @@
-"""TorchServe's rows and headers in, a plain `Request` out; a `Response` back into its context.
+"""TorchServe's rows and headers in, a plain `Request` out.
 
 A row holds a form's parts and a query's fields by name, or the raw body under `body`: bytes, text
 where text/* was declared, the decoded document where JSON was. The headers are the client's, in
@@ -7,11 +7,10 @@ its own spelling, TorchServe's `explain`, and under each part's name the type of
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from http import HTTPStatus
+from dataclasses import replace
 from typing import Any, TypeGuard
 
-from densenet_classifier.answers import Answer, ListForm, SingleForm, TensorForm
+from densenet_classifier.answers import ListForm, SingleForm, TensorForm
 from densenet_classifier.documents import MAX_NAME, Part, read_document
 from densenet_classifier.errors import (
     DuplicatePartError,
@@ -24,12 +23,11 @@ from densenet_classifier.negotiation import preferred
 from densenet_classifier.options import OPTION_NAMES, Options
 from densenet_classifier.request import Request
 from densenet_classifier.tensors import is_tensor_request, read_tensors
+from torchserve_responses import JSON, PNG
 
 Row = Mapping[str, Any]
 Headers = Mapping[str, Any]
 
-JSON = "application/json"
-PNG = "image/png"
 RAW_BODY = "body"  # the name under which TorchServe passes a body that is no form
 # The tutorial's name of the form field, and TorchServe's.
 IMAGE_FIELDS = ("file", "data")
@@ -48,30 +46,6 @@ _WHAT_TO_DO = (
 )
 
 
-@dataclass(frozen=True)
-class Response:
-    """One answer, as TorchServe takes it."""
-
-    status: HTTPStatus
-    content: str | bytes
-    content_type: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, answer: Answer) -> "Response":
-        """Return an answer of the package as JSON."""
-        status, body = answer
-        return cls(status, json.dumps(body))
-
-    def send(self, context: Any, index: int) -> str | bytes:  # noqa: ANN401
-        """Set status and headers in the context of a batch; return the content."""
-        context.set_response_status(int(self.status), self.status.phrase, index)
-        context.set_response_content_type(index, self.content_type)
-        for name, value in self.headers.items():
-            context.set_response_header(index, name, value)
-        return self.content
-
-
 def asks_for_description(row: Row, headers: Headers) -> bool:
     """Tell whether this is TorchServe's own `GET /models/{name}?customized=true`.
 
@@ -84,7 +58,7 @@ def asks_for_description(row: Row, headers: Headers) -> bool:
 def asks_for_document(row: Row, headers: Headers, offered: Sequence[str]) -> str:
     """Return which of the media types is asked for where no image is sent: GET, or as good as."""
     nothing = set(row) == {RAW_BODY} and row[RAW_BODY] in (b"", "")
-    return preferred(_header(headers, "accept"), offered) if nothing else offered[0]
+    return preferred(header(headers, "accept"), offered) if nothing else offered[0]
 
 
 def read_request(row: Row, headers: Headers, model_name: str) -> Request:
@@ -97,7 +71,7 @@ def read_request(row: Row, headers: Headers, model_name: str) -> Request:
         return replace(request, error=error)
 
 
-def _header(headers: Headers, name: str) -> str:
+def header(headers: Headers, name: str) -> str:
     """Return the client's header, however it spells its name; "" where there is none."""
     values = (value for key, value in headers.items() if key.lower() == name)
     return next((value for value in values if isinstance(value, str)), "")
@@ -105,7 +79,7 @@ def _header(headers: Headers, name: str) -> str:
 
 def _length(headers: Headers, name: str) -> int | None:
     """Return the number of bytes that a header tells."""
-    text = _header(headers, name)
+    text = header(headers, name)
     return int(text) if text.isdecimal() and len(text) < 16 else None
 
 
@@ -170,13 +144,13 @@ def _read_wishes(request: Request, row: Row, headers: Headers) -> Request:
     fields = {name: _as_text(row[name]) for name in OPTION_NAMES if name in row}
     options = Options.from_mapping(fields).overriding(request.options)
     explain = headers.get("explain") == "True"
-    as_picture = explain and preferred(_header(headers, "accept"), (JSON, PNG)) == PNG
+    as_picture = explain and preferred(header(headers, "accept"), (JSON, PNG)) == PNG
     return replace(request, options=options, explain=explain, as_picture=as_picture)
 
 
 def _require_all_parts(row: Row, headers: Headers) -> None:
     """Notice that TorchServe kept only the last of several parts of one name."""
-    if not _header(headers, "content-type").lower().startswith("multipart/form-data"):
+    if not header(headers, "content-type").lower().startswith("multipart/form-data"):
         return
     if not row:
         message = "No part of the form could be read: does its boundary fit the header's?"

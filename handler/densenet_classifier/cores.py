@@ -17,6 +17,7 @@ from pathlib import Path
 
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2, as in a container
 _ALIVE, _AT_WORK = "alive", "at-work"
+_REFUSING = "refusing"  # a file that whoever stops or scales the server puts there
 
 
 class Cores:
@@ -51,6 +52,14 @@ class Cores:
         if self._lone and not self._locked(_AT_WORK):
             return self.total
         return self._share()
+
+    def refusing(self) -> bool:
+        """Tell whether no worker is to take on anything more.
+
+        Asked `at_work`: whoever made the file and then sees all locks free knows that every
+        request taken before is answered, and that every later one is refused.
+        """
+        return (self._folder / _REFUSING).exists()
 
     def counts(self) -> set[int]:
         """Return every number that `now` may give while no sibling comes or goes."""

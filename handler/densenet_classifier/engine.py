@@ -17,6 +17,8 @@ from densenet_classifier.images import Pixels
 from densenet_classifier.settings import Settings, SettingsError
 
 WEIGHTS_FILE = "weights.pth"
+MODEL_FILE = "network.xml"
+INT8_MODEL_FILE = "network-int8.xml"
 
 Array = npt.NDArray[np.float32]
 

@@ -22,6 +22,7 @@ class RequestError(Exception):
     """Base of everything that is answered with an error status."""
 
     status: ClassVar[HTTPStatus]
+    retry_after_s: ClassVar[int | None] = None  # told to the client as Retry-After
 
     def body(self) -> dict[str, int | str]:
         """Return the answer in TorchServe's own form: `code`, `type` and `message`."""
@@ -106,3 +107,13 @@ class OverloadedError(RequestError):
         super().__init__(
             "The server had no time left for this image. Try again, with fewer of them."
         )
+
+
+class DrainingError(RequestError):
+    """The server is being stopped or scaled down: the client tries again, perhaps elsewhere."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_after_s = 1
+
+    def __init__(self) -> None:
+        super().__init__("This server is being stopped or scaled down. Try again in a moment.")

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from densenet_classifier.cores import Cores
-from densenet_classifier.engine import Outputs, require_precision
+from densenet_classifier.engine import (
+    INT8_MODEL_FILE,
+    MODEL_FILE,
+    Outputs,
+    require_precision,
+)
 from densenet_classifier.images import CROP, Pixels
 from densenet_classifier.openvino_runtime import openvino
-
-MODEL_FILE = "network.xml"
-INT8_MODEL_FILE = "network-int8.xml"
 
 _SIZES = (1, 4)
 

@@ -133,3 +133,14 @@ def test_a_worker_that_is_killed_leaves_its_cores(tmp_path: Path) -> None:
             assert cores.now() == 8
     # Its number is free again.
     assert Cores(tmp_path, total=8)._number == 1
+
+
+def test_all_workers_refuse_while_the_file_is_there(tmp_path: Path) -> None:
+    workers = start(tmp_path, 2)
+    assert [cores.refusing() for cores in workers] == [False, False]
+    mark = tmp_path / "workers" / "refusing"
+    mark.touch()
+    assert [cores.refusing() for cores in workers] == [True, True]
+    assert [cores.now() for cores in workers] == [4, 4], "the file is taken for a worker's"
+    mark.unlink()
+    assert [cores.refusing() for cores in workers] == [False, False]

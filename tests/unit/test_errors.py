@@ -19,9 +19,10 @@ STATUS = {
     "TooManyPixelsError": 422,
     "InternalError": 500,
     "OverloadedError": 503,
+    "DrainingError": 503,
 }
 # These say the same to everybody.
-FIXED = {"InternalError", "OverloadedError"}
+FIXED = {"InternalError", "OverloadedError", "DrainingError"}
 
 
 @pytest.mark.parametrize(("name", "status"), STATUS.items())

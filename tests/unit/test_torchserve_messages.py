@@ -1,8 +1,6 @@
 import json
 import random
 import struct
-from http import HTTPStatus
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,12 +24,7 @@ from tests.unit.asking import (
     tensor_request,
 )
 from tests.unit.hostile import any_json
-from torchserve_messages import (
-    Response,
-    asks_for_description,
-    asks_for_document,
-    read_request,
-)
+from torchserve_messages import asks_for_description, asks_for_document, read_request
 
 PNG = bytearray(b"\x89PNG\r\n\x1a\n and more")
 TEXT = base64_text(PNG)
@@ -215,23 +208,6 @@ class TestWhatIsAskedFor:
     @pytest.mark.parametrize("row", [{}, {"body": PNG}, {"file": b""}, {"file": PNG}], ids=repr)
     def test_no_document_where_something_was_sent(self, row: Row) -> None:
         assert asks_for_document(row, {"accept": "text/html"}, OFFERED) == OFFERED[0]
-
-
-class TestResponse:
-    def test_of_an_answer_is_json(self) -> None:
-        response = Response.of((HTTPStatus.OK, {"a": None}))
-        assert response == Response(HTTPStatus.OK, '{"a": null}', "application/json", {})
-
-    def test_is_told_to_the_context_by_its_place(self) -> None:
-        told: list[object] = []
-        context = SimpleNamespace(
-            set_response_status=lambda *values: told.append(values),
-            set_response_content_type=lambda *values: told.append(values),
-            set_response_header=lambda *values: told.append(values),
-        )
-        response = Response(HTTPStatus.NOT_FOUND, b"content", "image/png", {"Vary": "Accept"})
-        assert response.send(context, 3) == b"content"
-        assert told == [(404, "Not Found", 3), (3, "image/png"), (3, "Vary", "Accept")]
 
 
 def test_no_request_raises_anything_at_all() -> None:
