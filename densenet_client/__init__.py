@@ -10,6 +10,8 @@
 client.py      `Client`: one request after the other, or many at a time
 answers.py     what comes back: `Prediction`, `Explanation`, `PredictionError`
 images.py      an image as path, URL, bytes or open file -> its bytes
+destination.py whom `predict` asks
+pinned.py      a server known by its certificate
 transport.py   sessions: retries, token, proxies
 ordered.py     several threads, results in order, memory bounded
 names.py       names of a command line -> files and URLs

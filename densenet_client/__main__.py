@@ -4,17 +4,16 @@ Exit status 0 when every image got an answer, 1 when any did not, 2 for wrong us
 """
 
 import argparse
-import os
 import sys
 from io import BytesIO
 
 from archive_builder.command import run
-from densenet_client.arguments import TOKEN_VARIABLE, argument_parser
+from densenet_client.arguments import argument_parser
 from densenet_client.classify import Wish, classify
 from densenet_client.client import Client
+from densenet_client.destination import destination
 from densenet_client.names import Source, sources
 from densenet_client.output import Csv, JsonLines, Table, Writer
-from server_control.configuration import Configuration
 
 
 def main() -> int:
@@ -24,10 +23,13 @@ def main() -> int:
         stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     parser = argument_parser()
     options = parser.parse_args()
+    where = destination(options)
     try:
         client = Client(
-            options.url or Configuration.load().prediction_url,
-            token=options.token or os.environ.get(TOKEN_VARIABLE, "").strip() or None,
+            where.url,
+            token=where.token,
+            ca=where.ca,
+            certificate=where.certificate,
             timeout_s=options.timeout,
             max_image_bytes=options.max_bytes,
         )

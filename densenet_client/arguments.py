@@ -48,6 +48,13 @@ def argument_parser() -> argparse.ArgumentParser:
         "show in the list of processes",
     )
     add(
+        "--ca",
+        type=Path,
+        metavar="FILE",
+        help="PEM certificate of the server, or of who signed it, for an https address; default: "
+        "the one that the server of this checkout runs with, else those of the system",
+    )
+    add(
         "--timeout",
         type=_seconds,
         default=TIMEOUT_S,

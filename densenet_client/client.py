@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -36,10 +37,12 @@ _Answer = TypeVar("_Answer", bound=Prediction)
 class Client:
     """One server, for as many requests and from as many threads as one likes.
 
-    `url` is where predictions are asked for, `timeout_s` how long an answer may take in seconds,
-    `retries` how often a request is repeated that met a busy server or a broken connection, and
-    `max_image_bytes` the largest image that is read. ValueError tells of a URL or token that
-    cannot be one. As a context manager it closes its connections at the end.
+    `url` is where predictions are asked for, `ca` a PEM file with the authority's certificate where
+    the system does not know it, `certificate` one with the server's own, by which it is known
+    whatever its name; `timeout_s` is how long an answer may take in seconds, `retries` how often a
+    request is repeated that met a busy server or a broken connection, and `max_image_bytes` the
+    largest image that is read. ValueError tells of a URL, token or certificate that cannot be one.
+    As a context manager it closes its connections at the end.
 
     An image is a path, a URL (a text beginning with http:// or https://, fetched from here), the
     encoded bytes, or a file open for reading. Every method raises `PredictionError`.
@@ -50,6 +53,8 @@ class Client:
         url: str = DEFAULT_URL,
         *,
         token: str | None = None,
+        ca: Path | None = None,
+        certificate: Path | None = None,
         timeout_s: float = TIMEOUT_S,
         retries: int = 5,
         max_image_bytes: int = MAX_IMAGE_BYTES,
@@ -59,9 +64,13 @@ class Client:
             raise ValueError(f"the URL must be like {DEFAULT_URL}, not {url}")
         if token is not None and not re.fullmatch(r"[\x21-\x7e]+", token):
             raise ValueError("the token must be ASCII characters without blanks")
+        for file in (ca, certificate):
+            if file is not None and not file.is_file():
+                raise ValueError(f"no certificate at {file}")
         self.url = url
+        self._verify = False if certificate else str(ca) if ca else None
         self._timeout_s = timeout_s
-        self._server = server_session(retries, token)
+        self._server = server_session(retries, token, certificate)
         self._web = web_session(retries)
         self._images = ImageReader(self._web, timeout_s, max_image_bytes)
 
@@ -158,6 +167,8 @@ class Client:
                 headers={"Accept": accept},
                 timeout=(min(CONNECT_TIMEOUT_S, self._timeout_s), self._timeout_s),
                 proxies=proxies_for(url),
+                # With each request: of a session's setting the environment would make nothing.
+                verify=self._verify,
             )
         except requests.RequestException as error:
             raise self._failure(error, url) from error

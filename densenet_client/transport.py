@@ -6,6 +6,8 @@ is among them.
 """
 
 import ipaddress
+from functools import partial
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -14,6 +16,8 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3 import Retry
 from urllib3.exceptions import ReadTimeoutError
+
+from densenet_client.pinned import Pinned
 
 CONNECT_TIMEOUT_S = 5.0  # who does not accept by then will not answer either
 _BUSY = (429, 503)
@@ -24,12 +28,18 @@ _LONGEST_RETRY_AFTER_S = 60
 _CONNECTIONS = 64  # kept open; more threads than this open and close one for each request
 
 
-def server_session(retries: int, token: str | None) -> requests.Session:
-    """Return a session for one server; `token` goes to no other host, after a redirect neither."""
+def server_session(
+    retries: int, token: str | None, certificate: Path | None = None
+) -> requests.Session:
+    """Return a session for one server; `token` goes to no other host, after a redirect neither.
+
+    `certificate` is the PEM file of the one that the server must show.
+    """
     session = requests.Session()
     patience = _patience(retries)
     # A server that was there is waited for when it refuses; one that never was is told of at once.
-    adapter = HTTPAdapter(max_retries=patience.new(connect=0), pool_maxsize=_CONNECTIONS)
+    kind = partial(Pinned, certificate) if certificate else HTTPAdapter
+    adapter = kind(max_retries=patience.new(connect=0), pool_maxsize=_CONNECTIONS)
 
     def answered(*_response: object, **_options: object) -> None:
         adapter.max_retries = patience

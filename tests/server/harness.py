@@ -4,19 +4,26 @@ Each server has free ports and folders of its own; every wait has a deadline, an
 that nothing is left: no process, no port, no temporary folder.
 """
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from archive_builder import ROOT
+from archive_builder.archive import write_archive
+from archive_builder.checksums import CHECKSUMS_FILE
 from server_control.configuration import Configuration
 from server_control.ports import write_configuration
-from server_control.runtime import Note, Runtime, processes
+from server_control.runtime import Note, Runtime, java_process, processes
 from server_control.torchserve import require_free_ports
 
 SCRIPT_TIMEOUT_S = 240
@@ -95,6 +102,28 @@ class Server:
         assert result.returncode == 0, result.stderr
         return result
 
+    @contextmanager
+    def foreground(self) -> Iterator["subprocess.Popen[str]"]:
+        """Run `serve --foreground` and yield it once it has shown its answer."""
+        with subprocess.Popen(
+            [str(ROOT / "scripts" / "serve"), "--foreground"],
+            env=self.variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as serve:
+            try:
+                assert serve.stdout is not None
+                assert serve.stdout.readline().startswith("curl")
+                yield serve
+            finally:
+                serve.kill()
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the workers' processes."""
+        java = java_process(self.note())
+        return [each for each in processes(self.note()) if each != java]
+
     def stop(self) -> None:
         """Stop the server if it runs and assert that nothing of it is left."""
         note = self.runtime.note()
@@ -120,14 +149,25 @@ class Server:
         assert not Path(note.temp).exists()
         require_free_ports(self.configuration)
         left = {path.name for path in self.runtime.folder.iterdir()}
-        assert left <= {"lock", "logs", "logs.previous", "console.log"}
+        assert left <= {"lock", "keys.lock", "logs", "logs.previous", "console.log"}
 
 
 def rewrite(archive: Path, name: str, change: Callable[[bytes], bytes]) -> None:
-    """Change one file of an archive behind the back of its record."""
-    with zipfile.ZipFile(archive) as source:
-        contents = {each: source.read(each) for each in source.namelist()}
+    """Change one file of an archive and what the archive says about it.
+
+    As somebody does who knows how: only the SHA-256 of the whole archive tells. `serve` builds it
+    anew unless it is configured as NAME=FILE.mar.
+    """
+    contents = contents_of(archive)
     contents[name] = change(contents[name])
-    with zipfile.ZipFile(archive, "w") as target:
-        for each, content in contents.items():
-            target.writestr(each, content)
+    record = json.loads(contents["archive.json"])
+    if name in record["sources"]:
+        record["sources"][name] = hashlib.sha256(contents[name]).hexdigest()
+        contents["archive.json"] = json.dumps(record).encode()
+    write_archive(archive, contents)
+
+
+def contents_of(archive: Path) -> dict[str, bytes]:
+    """Return the files of an archive by name, without their hashes."""
+    with zipfile.ZipFile(archive) as source:
+        return {name: source.read(name) for name in source.namelist() if name != CHECKSUMS_FILE}

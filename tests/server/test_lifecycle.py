@@ -6,9 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -19,21 +16,14 @@ from torchvision.models import densenet121
 from archive_builder import ROOT, SAMPLES
 from server_control.runtime import java_process, processes
 from tests.server.harness import Server
+from tests.server.waiting import TIMEOUT_S, wait_for
 
-TIMEOUT_S = 60
 UMBRELLA = SAMPLES / "umbrella.png"
 ANSWER = {"class_id": "n04507155", "class_name": "umbrella"}
 
 
 def ask(server: Server) -> requests.Response:
     return requests.post(server.url, data=UMBRELLA.read_bytes(), timeout=TIMEOUT_S)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "the deadline has passed"
-        time.sleep(0.1)
 
 
 def test_serve_shows_the_address_the_request_and_the_answer(demo_server: Server) -> None:
@@ -129,23 +119,8 @@ def test_stop_without_a_server_is_fine(server: Server) -> None:
     assert "No server" in result.stderr
 
 
-@contextmanager
-def foreground(server: Server) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run `serve --foreground` and yield it once it has shown its answer."""
-    command = [str(ROOT / "scripts" / "serve"), "--foreground"]
-    with subprocess.Popen(
-        command, env=server.variables(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as serve:
-        try:
-            assert serve.stdout is not None
-            assert serve.stdout.readline().startswith(b"curl")
-            yield serve
-        finally:
-            serve.kill()
-
-
 def test_the_foreground_ends_with_sigterm(server: Server) -> None:
-    with foreground(server) as serve:
+    with server.foreground() as serve:
         note = server.note()
         assert ask(server).json() == ANSWER
         serve.send_signal(signal.SIGTERM)
@@ -154,7 +129,7 @@ def test_the_foreground_ends_with_sigterm(server: Server) -> None:
 
 
 def test_the_foreground_ends_when_torchserve_does(server: Server) -> None:
-    with foreground(server) as serve:
+    with server.foreground() as serve:
         note = server.note()
         java = java_process(note)
         assert java is not None
@@ -164,7 +139,7 @@ def test_the_foreground_ends_when_torchserve_does(server: Server) -> None:
 
 
 def test_the_foreground_ends_when_stopped_from_elsewhere(server: Server) -> None:
-    with foreground(server) as serve:
+    with server.foreground() as serve:
         note = server.note()
         assert server.script("stop").returncode == 0
         assert serve.wait(TIMEOUT_S) == 0

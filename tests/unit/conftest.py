@@ -3,6 +3,8 @@
 import importlib
 import json
 import os
+import shutil
+import subprocess
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +26,8 @@ from densenet121_handler import DenseNet121Handler
 from densenet_classifier.images import Pixels, center_crop
 from densenet_classifier.network import normalize
 from densenet_classifier.weights import sha256_of
+from server_control import runtime as runtime_module
+from server_control.runtime import Runtime
 from tests.unit.asking import Ask, AskOne, Headers, Reply, Row
 
 COLOURS = ["#d02020", "#20c040", "#2030d0", "#e8e8e8", "#101010"]
@@ -210,3 +214,26 @@ def truncated(image: bytearray) -> bytearray:
 def flat(encode: Callable[..., bytes]) -> bytearray:
     """A picture of one colour, in which nothing is recognised."""
     return bytearray(encode(Image.new("RGB", (64, 48), "#806040"), "PNG"))
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    """Return the runtime of a configuration that is not there, with its folder."""
+    monkeypatch.setattr(runtime_module, "RUN", tmp_path / "run")
+    found = Runtime(tmp_path / "config.properties")
+    with found.locked():  # makes the folder
+        return found
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return two folders with the certificate and key of a server each, or skip."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not on the PATH")
+    folders = [tmp_path_factory.mktemp(name) for name in ("one", "another")]
+    for folder in folders:
+        # For no address that a test connects to.
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=else"]
+        files = ["-keyout", str(folder / "server.key"), "-out", str(folder / "server.pem")]
+        subprocess.run([*command, *files], check=True, capture_output=True, timeout=60)
+    return folders

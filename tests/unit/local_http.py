@@ -1,19 +1,23 @@
 """A web server of one test, on a free loopback port: `with serving(answer) as server`.
 
 `answer` gets each `Request`, several at a time, and returns an `Answer`; `server.requests` keeps
-what arrived.
+what arrived. With a folder `tls`, as `scripts/make-certificate` writes it, the server speaks TLS.
 """
 
 import os
 import socket
+import ssl
 import struct
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Request:
     path: str
     body: bytes
     headers: Message = field(default_factory=Message, compare=False)
+    method: str = field(default="GET", compare=False)
 
     def form(self) -> dict[str, bytes]:
         """Return the parts of a multipart body by field name."""
@@ -54,11 +59,14 @@ class Server:
 
 
 @contextmanager
-def serving(answer: Callable[[Request], Answer], port: int = 0) -> Iterator[Server]:
+def serving(
+    answer: Callable[[Request], Answer], port: int = 0, tls: Path | None = None
+) -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
-            request = Request(self.path, self.rfile.read(length), self.headers)
+            body = self.rfile.read(length)
+            request = Request(self.path, body, self.headers, self.command)
             server.requests.append(request)
             reply = answer(request)
             if reply.reset:
@@ -75,13 +83,26 @@ def serving(answer: Callable[[Request], Answer], port: int = 0) -> Iterator[Serv
             with suppress(ConnectionError):  # the client may have given up
                 self.wfile.write(reply.body)
 
-        do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+        do_POST = do_PUT = do_GET  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_arguments: object) -> None:
             """Keep the test's stderr for what the code under test says."""
 
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as listener:
-        server = Server(f"http://127.0.0.1:{listener.server_port}")
+    class Listener(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            if not isinstance(sys.exception(), ssl.SSLError):  # a client that wants another server
+                super().handle_error(request, client_address)
+
+    with Listener(("127.0.0.1", port), Handler) as listener:
+        scheme = "http"
+        if tls is not None:
+            scheme = "https"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls / "server.pem", tls / "server.key")
+            listener.socket = context.wrap_socket(
+                listener.socket, server_side=True, do_handshake_on_connect=False
+            )
+        server = Server(f"{scheme}://127.0.0.1:{listener.server_port}")
         thread = Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -5,7 +5,7 @@ import pytest
 
 from archive_builder import ROOT
 from archive_builder.command import CommandError
-from server_control.configuration import Configuration, parse_properties
+from server_control.configuration import Configuration, ServedArchive, parse_properties
 
 
 def configuration(**values: str) -> Configuration:
@@ -48,9 +48,9 @@ def test_properties(text: str, values: dict[str, str]) -> None:
 
 
 def test_variable_selects_the_file(tmp_path: Path) -> None:
-    found = load(tmp_path / "other.properties", "a=1\n")
+    found = load(tmp_path / "other.properties", "debug=1\n")
 
-    assert found == Configuration(tmp_path / "other.properties", {"a": "1"})
+    assert found == Configuration(tmp_path / "other.properties", {"debug": "1"})
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,124 @@ def test_missing_model_store_is_an_error() -> None:
 
 
 def test_text_reads_back_as_the_same_settings(tmp_path: Path) -> None:
-    found = load(tmp_path / "c.properties", "# note\nmodel_store=models\nb = x=y\n")
+    found = load(tmp_path / "c.properties", "# note\nmodel_store=models\nvmargs = -Dx=y\n")
 
     assert parse_properties(found.text()) == dict(found.values)
+
+
+# The environment.
+
+
+@pytest.mark.parametrize(
+    ("file", "environment", "url"),
+    [
+        pytest.param("", {}, "http://127.0.0.1:8080", id="default"),
+        pytest.param("inference_address=http://127.0.0.1:1", {}, "http://127.0.0.1:1", id="file"),
+        pytest.param(
+            "inference_address=http://127.0.0.1:1",
+            {"TS_INFERENCE_ADDRESS": "http://127.0.0.1:2"},
+            "http://127.0.0.1:2",
+            id="environment above the file",
+        ),
+        pytest.param(
+            "inference_address=http://127.0.0.1:1",
+            {"TS_INFERENCE_ADDRESS": ""},
+            "http://127.0.0.1:1",
+            id="empty variable",
+        ),
+    ],
+)
+def test_precedence(tmp_path: Path, file: str, environment: dict[str, str], url: str) -> None:
+    path = tmp_path / "c.properties"
+    path.write_text(file)
+
+    found = Configuration.load({**environment, "TS_CONFIG_FILE": str(path)})
+
+    assert found.inference_url == url
+
+
+def test_relative_path_of_the_environment_is_not_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.properties"
+    path.write_text("model_store=store")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    found = Configuration.load({"TS_CONFIG_FILE": str(path), "TS_MODEL_STORE": "store"})
+
+    assert found.model_store == tmp_path / "elsewhere" / "store"
+
+
+def test_unknown_key_of_the_file_is_an_error_naming_both(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"c\.properties cannot be read: .*disable_tokens"):
+        load(tmp_path / "c.properties", "disable_tokens=false\n")
+
+
+def test_unknown_variable_is_an_error_naming_it(tmp_path: Path) -> None:
+    path = tmp_path / "c.properties"
+    path.touch()
+
+    with pytest.raises(CommandError, match=r"the environment sets .* no setting modelstore"):
+        Configuration.load({"TS_CONFIG_FILE": str(path), "TS_MODELSTORE": "x"})
+
+
+# TLS.
+
+
+TLS = {"certificate_file": "/tls/server.pem", "private_key_file": "/tls/server.key"}
+
+
+@pytest.mark.parametrize(
+    ("values", "used"),
+    [
+        pytest.param({}, False, id="no TLS"),
+        pytest.param({"enable_grpc_ssl": "false"}, False, id="no TLS of gRPC either"),
+        pytest.param({"inference_address": "https://127.0.0.1:8080"}, True, id="inference"),
+        pytest.param({"management_address": "https://127.0.0.1:8081"}, True, id="management"),
+        pytest.param({"enable_grpc_ssl": "true"}, True, id="gRPC"),
+    ],
+)
+def test_certificate_is_used_where_there_is_tls(values: dict[str, str], *, used: bool) -> None:
+    found = configuration(**TLS, **values)
+
+    assert found.certificate == (Path("/tls/server.pem") if used else None)
+    told = parse_properties(found.text())
+    assert {key: told.get(key) for key in TLS} == (TLS if used else dict.fromkeys(TLS))
+
+
+# Tokens, and who can connect.
+
+
+@pytest.mark.parametrize(
+    ("values", "asks"),
+    [({}, True), ({"disable_token_authorization": "false"}, True)]
+    + [({"disable_token_authorization": text}, False) for text in ("true", "TRUE")]
+    # As Java reads it: everything but "true" is false.
+    + [({"disable_token_authorization": text}, True) for text in ("yes", "1", "")],
+)
+def test_tokens_are_asked_for_unless_disabled(values: dict[str, str], *, asks: bool) -> None:
+    assert configuration(**values).asks_for_tokens is asks
+
+
+def test_default_addresses_are_open_to_nobody_else() -> None:
+    assert configuration().open_to_others() == []
+
+
+def test_addresses_that_others_reach_are_named() -> None:
+    found = configuration(
+        inference_address="http://0.0.0.0:1",
+        management_address="http://[::1]:2",
+        metrics_address="http://metrics.example:3",
+        grpc_inference_address="127.1.2.3",
+        grpc_management_address="192.0.2.1",
+    )
+
+    assert found.open_to_others() == [
+        "inference_address",
+        "metrics_address",
+        "grpc_management_port",
+    ]
 
 
 # The model.
@@ -122,6 +237,25 @@ def test_text_reads_back_as_the_same_settings(tmp_path: Path) -> None:
 
 def test_model_name_is_that_of_the_one_archive() -> None:
     assert configuration(load_models="densenet121.mar").model_name == "densenet121"
+
+
+def test_archives_of_several_versions_have_the_models_name() -> None:
+    found = configuration(load_models="m=m-1.mar,m=m-2.mar", model_store="/store")
+
+    assert found.model_name == "m"
+    assert found.archives == (
+        ServedArchive("m", Path("/store/m-1.mar"), built=False),
+        ServedArchive("m", Path("/store/m-2.mar"), built=False),
+    )
+
+
+def test_an_archive_without_the_models_name_is_built() -> None:
+    found = configuration(load_models="m.mar,m=m-2.mar", model_store="/store")
+
+    assert [(each.path.name, each.built) for each in found.archives] == [
+        ("m.mar", True),
+        ("m-2.mar", False),
+    ]
 
 
 def test_model_name_may_hold_dots() -> None:
@@ -132,7 +266,15 @@ def test_model_name_may_hold_dots() -> None:
     "values",
     [
         pytest.param({"load_models": "all"}, id="all"),
-        pytest.param({"load_models": "a.mar,b.mar"}, id="two archives"),
+        pytest.param({"load_models": "a.mar,b.mar"}, id="two models"),
+        pytest.param({"load_models": "m=a.mar,n=b.mar"}, id="two models by name"),
+        pytest.param({"load_models": "m=a.mar,m=a.mar"}, id="an archive twice"),
+        pytest.param({"load_models": "a.mar,a.mar"}, id="an archive twice, without a name"),
+        pytest.param({"load_models": "m=a.mar,m.mar,m.mar"}, id="two archives to be built"),
+        pytest.param({"load_models": "=a.mar"}, id="empty name"),
+        pytest.param({"load_models": "m=a.mar,"}, id="empty entry"),
+        pytest.param({"load_models": "m=../a.mar"}, id="outside the model store"),
+        pytest.param({"load_models": "m=http://host/a.mar"}, id="an address"),
         pytest.param({"load_models": "a.mar, b.mar"}, id="two archives with a space"),
         pytest.param({"load_models": "densenet121"}, id="no archive's name"),
         pytest.param({"load_models": "none"}, id="none"),
@@ -140,7 +282,7 @@ def test_model_name_may_hold_dots() -> None:
         pytest.param({}, id="missing"),
     ],
 )
-def test_anything_but_one_archive_is_an_error(values: dict[str, str]) -> None:
+def test_anything_but_archives_of_one_model_is_an_error(values: dict[str, str]) -> None:
     with pytest.raises(CommandError, match="load_models must name one archive"):
         _ = configuration(**values).model_name
 

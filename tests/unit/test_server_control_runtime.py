@@ -1,6 +1,5 @@
 """Runtime and what torchserve.py does with it, on stand-ins for the server's processes."""
 
-import json
 import os
 import signal
 import socket
@@ -21,7 +20,9 @@ from server_control import torchserve
 from server_control.configuration import Configuration
 from server_control.runtime import Note, Runtime, java_process, processes
 from server_control.torchserve import require_free_ports, stop, wait_until_ready
-from tests.unit.local_http import Answer, refusing, serving
+from tests.unit.fake_torchserve import FakeTorchServe, version
+from tests.unit.fake_torchserve import configuration as configuration_at
+from tests.unit.local_http import Answer, Request, refusing, serving
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
@@ -203,6 +204,9 @@ def used(runtime: Runtime, configuration: Configuration) -> Runtime:
     for path in (
         runtime.folder / "key_file.json",
         runtime.folder / "config.properties",
+        runtime.folder / "certificate.pem",
+        runtime.started,
+        runtime.draining,
         runtime.console,
         logs / "model_log.log",
     ):
@@ -210,7 +214,17 @@ def used(runtime: Runtime, configuration: Configuration) -> Runtime:
     return runtime
 
 
-@pytest.mark.parametrize("name", ["server.json", "key_file.json", "config.properties"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "server.json",
+        "key_file.json",
+        "config.properties",
+        "certificate.pem",
+        "started",
+        "draining",
+    ],
+)
 def test_clean_removes(used: Runtime, name: str) -> None:
     used.clean()
 
@@ -238,6 +252,77 @@ def test_clean_twice_is_no_error(used: Runtime) -> None:
     used.clean()
 
     assert used.note() is None
+
+
+# What it runs from.
+
+
+def test_server_runs_from_what_it_was_started_with(
+    runtime: Runtime, configuration: Configuration
+) -> None:
+    runtime.write_note({}, {})
+    path = runtime.write_configuration(configuration)
+
+    assert path == runtime.folder / "config.properties"
+    assert runtime.running() == Configuration(path, configuration.values)
+
+
+@pytest.mark.parametrize("left", ["note", "configuration"])
+def test_half_of_a_server_does_not_run(
+    runtime: Runtime, configuration: Configuration, left: str
+) -> None:
+    if left == "note":
+        runtime.write_note({}, {})
+    else:
+        runtime.write_configuration(configuration)
+
+    with pytest.raises(CommandError, match="no server of this configuration is running"):
+        runtime.running()
+
+
+def with_certificate(file: Path) -> Configuration:
+    values = {"certificate_file": str(file), "inference_address": "https://127.0.0.1:8080"}
+    return Configuration(Path("c"), values)
+
+
+def test_certificate_is_that_of_the_start(runtime: Runtime, tmp_path: Path) -> None:
+    file = tmp_path / "server.pem"
+    configuration = with_certificate(file)
+    file.write_text("old")
+
+    assert runtime.certificate(configuration) == file
+    runtime.write_configuration(configuration)
+    file.write_text("new")
+    kept = runtime.certificate(configuration)
+
+    assert kept is not None
+    assert kept.read_text() == "old"
+
+
+def test_there_is_no_certificate_without_tls(
+    runtime: Runtime, configuration: Configuration
+) -> None:
+    runtime.write_configuration(configuration)
+
+    assert runtime.certificate(configuration) is None
+
+
+def test_certificate_that_cannot_be_read_is_an_error_naming_it(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    configuration = with_certificate(tmp_path / "no.pem")
+
+    with pytest.raises(CommandError, match=r"the certificate .*/no\.pem cannot be read: No such"):
+        runtime.write_configuration(configuration)
+
+
+def test_logs_of_the_server_before_are_kept(runtime: Runtime, configuration: Configuration) -> None:
+    for text in ("first", "second", "third"):
+        runtime.write_note(configuration.values, {})
+        runtime.logs.mkdir()
+        (runtime.logs / "model_log.log").write_text(text)
+
+    assert (runtime.folder / "logs.previous" / "model_log.log").read_text() == "second"
 
 
 # processes.
@@ -421,15 +506,6 @@ def test_every_taken_port_is_named(free: dict[str, str]) -> None:
 # wait_until_ready.
 
 
-def description(*states: str, wanted: int) -> Answer:
-    workers = [{"id": str(number), "status": state} for number, state in enumerate(states)]
-    return Answer(json.dumps([{"minWorkers": wanted, "workers": workers}]).encode())
-
-
-def managed_at(url: str) -> Configuration:
-    return Configuration(Path("c"), {"load_models": "m.mar", "management_address": url})
-
-
 @pytest.fixture
 def running(note: Note, spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> Note:
     monkeypatch.setattr(torchserve, "_POLL_S", 0.01)
@@ -438,53 +514,70 @@ def running(note: Note, spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> Note:
 
 
 def test_wait_ends_when_every_worker_is_ready(runtime: Runtime, running: Note) -> None:
-    answers = iter(
-        [
-            Answer(b"{}", status=404),
-            description(wanted=2),
-            description("READY", "LOADING", wanted=2),
-            description("READY", "READY", wanted=2),
-        ]
-    )
+    steps = [(), ("READY", "UNLOADING"), ("READY", "READY")]
+    fake = FakeTorchServe(runtime)
+    asked: list[str] = []
 
-    with serving(lambda _: next(answers)) as server:
-        ready = wait_until_ready(managed_at(server.url), runtime, running, 30)
+    def answer(request: Request) -> Answer:
+        if not asked:  # not yet loaded
+            asked.append(request.path)
+            return Answer(b"{}", status=404)
+        fake.versions = [version(*steps[min((len(asked) - 1) // 2, 2)], wanted=2)]
+        asked.append(request.path)
+        assert not runtime.started.exists()
+        return fake(request)
+
+    with serving(answer) as server:
+        ready = wait_until_ready(configuration_at(server.url), runtime, running, 30)
 
     assert ready == 2
-    assert [request.path for request in server.requests] == ["/models/m"] * 4
+    assert runtime.started.exists()
+    assert asked == ["/models/m", *["/models/m", "/models/m/all"] * 3]
+
+
+def test_workers_of_all_versions_are_waited_for(runtime: Runtime, running: Note) -> None:
+    versions = [version("READY", number="2.0"), version("READY", "READY", number="1.0")]
+
+    with serving(FakeTorchServe(runtime, versions)) as server:
+        assert wait_until_ready(configuration_at(server.url), runtime, running, 30) == 3
 
 
 def test_wait_ends_at_the_deadline(runtime: Runtime, running: Note) -> None:
-    answer = description("READY", "LOADING", wanted=2)
+    fake = FakeTorchServe(runtime, [version("READY", "UNLOADING", wanted=2)])
 
-    with serving(lambda _: answer) as server, pytest.raises(CommandError) as caught:
-        wait_until_ready(managed_at(server.url), runtime, running, 0.1)
+    with serving(fake) as server, pytest.raises(CommandError) as caught:
+        wait_until_ready(configuration_at(server.url), runtime, running, 0.1)
 
     assert str(caught.value).startswith("1 of 2 workers were ready after 0 s. ")
+    assert not runtime.started.exists()
 
 
 def test_wait_ends_when_a_worker_died(runtime: Runtime, running: Note) -> None:
     runtime.logs.mkdir()
     (runtime.logs / "model_log.log").write_text(
-        "x INFO MODEL_LOG - Backend worker process died.\n"
-        "x INFO MODEL_LOG - WeightsError: not a DenseNet-121\n"
+        '{"level": "INFO", "message": "Backend worker process died."}\n'
+        '{"level": "INFO", "message": "WeightsError: not a DenseNet-121"}\n'
+        "a line of another's log configuration\n"
     )
-    (runtime.logs / "ts_log.log").write_text("x INFO TS_LOG - Something else\n")
+    (runtime.logs / "ts_log.log").write_text('{"message": "Something else"}\n')
 
     with refusing() as url, pytest.raises(CommandError) as caught:
-        wait_until_ready(managed_at(url), runtime, running, 30)
+        wait_until_ready(configuration_at(url), runtime, running, 30)
 
     message = str(caught.value)
     assert message.startswith("a worker failed to load the model.")
-    assert "  WeightsError: not a DenseNet-121" in message.splitlines()
-    assert "TS_LOG" not in message
+    assert message.splitlines()[1:] == [
+        "  Backend worker process died.",
+        "  WeightsError: not a DenseNet-121",
+        "  a line of another's log configuration",
+    ]
 
 
 def test_wait_ends_when_java_ended(runtime: Runtime, note: Note) -> None:
     runtime.console.write_text("Error: could not reserve enough memory\n")
 
     with refusing() as url, pytest.raises(CommandError) as caught:
-        wait_until_ready(managed_at(url), runtime, note, 30)
+        wait_until_ready(configuration_at(url), runtime, note, 30)
 
     message = str(caught.value)
     assert message.startswith("TorchServe ended while starting.")
