@@ -1,0 +1,124 @@
+"""deploy/nginx/balance.conf and host.conf, filled in: which host answers.
+
+Ready hosts share the requests, each a second time as a stand-in, so that a request whose worker
+has ended is tried again even where there is one host. Hosts that are being emptied are asked only
+when none is ready, and without any of these nobody.sock answers 503.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import certifi
+
+from reverse_proxy.configuration import ProxyConfiguration
+from reverse_proxy.folders import Folders
+from reverse_proxy.hosts import Host, LocalHost, Observation, Target
+from reverse_proxy.templates import fill, safe
+from server_control.readiness import DOWN, DRAINING, IS_READY, STARTING
+
+_NOBODY = "nobody"
+# A moment more than the timeouts within, which come with an answer.
+_MARGIN_S = 3
+
+
+def balance(
+    configuration: ProxyConfiguration,
+    folders: Folders,
+    seen: Mapping[Host, Observation],
+    *,
+    ending: bool = False,
+) -> tuple[str, str]:
+    """Return the configuration of the balancing nginx, and the generation that it answers with.
+
+    `seen` has every host; `ending` says that this proxy itself is about to end.
+    """
+    limits = configuration.limits
+    state = DRAINING if ending else overall(observation.state for observation in seen.values())
+    values = {
+        **asdict(limits),
+        **folders.values(),
+        "read_timeout_s": limits.answer_timeout_s + limits.connect_timeout_s + _MARGIN_S,
+        "state": state,
+        "ready_status": 200 if state == IS_READY else 503,
+        "servers": "\n".join(_servers(folders, usable(seen))),
+        "hosts": "\n".join(
+            _host(configuration, folders, host, observation.target, observation.state)
+            for host, observation in seen.items()
+            if observation.target is not None
+        ),
+    }
+    anonymous = fill("balance.conf", {**values, "generation": ""})
+    generation = hashlib.sha256(anonymous.encode()).hexdigest()[:16]
+    return fill("balance.conf", {**values, "generation": generation}), generation
+
+
+def overall(states: Iterable[str]) -> str:
+    """Return the state of all hosts together: the best that there is."""
+    found = set(states)
+    return next((each for each in (IS_READY, DRAINING, STARTING) if each in found), DOWN)
+
+
+def usable(seen: Mapping[Host, Observation]) -> list[Host]:
+    """Return the hosts that are to get requests."""
+    reachable = {host: each.state for host, each in seen.items() if each.target is not None}
+    best = overall(reachable.values())
+    if best not in {IS_READY, DRAINING}:
+        return []
+    return [host for host, state in reachable.items() if state == best]
+
+
+def _servers(folders: Folders, hosts: list[Host]) -> list[str]:
+    names = [host.name for host in hosts] or [_NOBODY]
+    lines = [f"        server unix:{folders.sockets}/{name}.sock max_fails=0" for name in names]
+    return [f"{line}{role};" for role in ("", " backup") for line in lines]
+
+
+def _host(
+    configuration: ProxyConfiguration, folders: Folders, host: Host, target: Target, state: str
+) -> str:
+    url = urlsplit(target.url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    # 503 of a TorchServe that is neither full nor being emptied would be our mistake to send to.
+    full = isinstance(host, LocalHost) and state == IS_READY
+    return fill(
+        "host.conf",
+        {
+            **asdict(configuration.limits),
+            **folders.values(),
+            "name": host.name,
+            "scheme": url.scheme,
+            "address": f"{url.netloc.rpartition(':')[0] if url.port else url.netloc}:{port}",
+            "host_header": safe(url.netloc),
+            "authorization": _authorization(target),
+            "busy": "error_page 503 =429 @busy;" if full else "",
+            "tls": "\n            ".join(_tls(folders, target)),
+        },
+    )
+
+
+def _authorization(target: Target) -> str:
+    return f'proxy_set_header Authorization "Bearer {target.token}";' if target.token else ""
+
+
+def certificate_file(folders: Folders, target: Target) -> Path:
+    """Return where nginx is to find what to trust; the file's name changes with its content."""
+    if not target.certificate:
+        return Path(certifi.where())  # as requests does
+    return folders.private / f"{hashlib.sha256(target.certificate.encode()).hexdigest()[:16]}.pem"
+
+
+def _tls(folders: Folders, target: Target) -> list[str]:
+    if not target.url.startswith("https:"):
+        return []
+    lines = [
+        "proxy_ssl_protocols TLSv1.2 TLSv1.3;",
+        "proxy_ssl_server_name on;",
+        f'proxy_ssl_name "{safe(target.server_name)}";',
+        "proxy_ssl_verify on;",
+        "proxy_ssl_verify_depth 3;",
+    ]
+    file = certificate_file(folders, target)
+    return [*lines, f'proxy_ssl_trusted_certificate "{safe(file)}";']

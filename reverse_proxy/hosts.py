@@ -1,0 +1,174 @@
+"""One host that nginx hands requests to: is it ready, and what does it take to reach it.
+
+A `LocalHost` is a TorchServe of this machine, known by its configuration; its state and token
+come from `server_control`. A `RemoteHost` is another machine's proxy, known by its URL; it says
+itself whether it is ready, and takes us for one of its clients.
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from archive_builder.command import CommandError
+from server_control import keys
+from server_control.configuration import Configuration
+from server_control.readiness import DOWN, DRAINING, IS_READY, readiness
+from server_control.runtime import Runtime
+
+_HTTP_TIMEOUT_S = 2.0
+# RFC 6750, 2.1: what a bearer token may be made of; none of it has a meaning to nginx.
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where requests go: `certificate` is what to trust where `url` is of TLS, as PEM.
+
+    Its text and not its file: that of a server goes with the server.
+    """
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+    certificate: str = field(default="", repr=False)
+    server_name: str = ""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen of a host: `state` as in `server_control.readiness`; when its token ends."""
+
+    state: str
+    reason: str
+    target: Target | None = None
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True)
+class LocalHost:
+    """A TorchServe of this machine."""
+
+    name: str
+    configuration: Path
+    ca_file: Path | None = None
+    server_name: str = ""
+
+    def observe(self) -> Observation:
+        """Return the host's state; nothing is raised."""
+        try:
+            configuration, runtime = self._loaded()
+            target = self._target(configuration, runtime, None)
+        except CommandError as error:
+            return Observation(DOWN, str(error))
+        seen = readiness(configuration, runtime)
+        if seen.state not in {IS_READY, DRAINING} or not configuration.asks_for_tokens:
+            return Observation(seen.state, seen.reason, target)
+        try:
+            key = keys.read(runtime, "inference")
+            target = self._target(configuration, runtime, checked_token(key.token, self.name))
+        except CommandError as error:
+            return Observation(DOWN, str(error), target)
+        return Observation(seen.state, seen.reason, target, key.expires)
+
+    def renew(self) -> None:
+        """Have TorchServe make a new token; the one before it is refused at once."""
+        keys.renew(*self._loaded(), "inference")
+
+    def _loaded(self) -> tuple[Configuration, Runtime]:
+        runtime = Runtime(self.configuration)
+        return runtime.running(), runtime
+
+    def _target(self, configuration: Configuration, runtime: Runtime, token: str | None) -> Target:
+        url = configuration.inference_url
+        if not url.startswith("https:"):
+            return Target(url, token)
+        certificate = self.ca_file or runtime.certificate(configuration)
+        return Target(url, token, _pem(certificate), self.server_name or _name_of(url))
+
+
+@dataclass(frozen=True)
+class RemoteHost:
+    """Another machine's proxy."""
+
+    name: str
+    url: str
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    server_name: str = ""
+
+    def observe(self) -> Observation:
+        """Return the host's state; nothing is raised."""
+        try:
+            target = self._target()
+        except CommandError as error:
+            return Observation(DOWN, str(error))
+        try:
+            with requests.Session() as session:
+                session.trust_env = False  # proxies of the environment are for others
+                # requests would take a missing file for a folder of certificates.
+                session.verify = str(self.ca_file) if self.ca_file else True
+                answer = session.get(f"{self.url}/ready", timeout=_HTTP_TIMEOUT_S)
+        except (requests.RequestException, OSError) as error:
+            return Observation(DOWN, f"{self.url}/ready gives no answer: {error}", target)
+        state = _state(answer)
+        return Observation(state, f"{self.url}/ready answered {answer.status_code}", target)
+
+    def _target(self) -> Target:
+        token = None
+        if self.token_file:
+            try:
+                token = checked_token(
+                    self.token_file.read_text(encoding="ascii").strip(), self.name
+                )
+            except (OSError, UnicodeDecodeError) as error:
+                message = f"the token of host {self.name} cannot be read: {error}"
+                raise CommandError(message) from error
+        name = self.server_name or _name_of(self.url)
+        return Target(self.url, token, _pem(self.ca_file), name)
+
+
+Host = LocalHost | RemoteHost
+
+
+def checked_token(token: str, name: str) -> str:
+    """Return a token that can stand in nginx's configuration; `CommandError` otherwise."""
+    if not _TOKEN.fullmatch(token):
+        message = f"the token of host {name} is no bearer token"
+        raise CommandError(message)
+    return token
+
+
+def _pem(file: Path | None) -> str:
+    try:
+        return file.read_text(encoding="ascii") if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"the certificate {file} cannot be read: {error}"
+        raise CommandError(message) from error
+
+
+def _state(answer: requests.Response) -> str:
+    if answer.status_code == HTTPStatus.OK:
+        return IS_READY
+    try:
+        document: Any = answer.json()
+    except ValueError:
+        return DOWN
+    return DRAINING if isinstance(document, dict) and document.get("state") == DRAINING else DOWN
+
+
+def _name_of(url: str) -> str:
+    """Return the name that the certificate must be for.
+
+    nginx 1.22 compares names only, no IP addresses: those of this machine are called localhost.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        return "localhost" if ip_address(host).is_loopback else host
+    except ValueError:
+        return host

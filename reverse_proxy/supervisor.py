@@ -1,0 +1,212 @@
+"""Keep two nginxes in step with the hosts and with the files: that is all a proxy's life.
+
+The one in front changes only with the proxy's own files; the balancing one behind it is reloaded
+whenever a host comes, goes or changes its token. Its connections are the front's, one a request,
+and what breaks while it reloads is tried again by the front; so no client notices.
+A file that has become wrong is reported, and the proxy goes on with what it had.
+"""
+
+import http.client
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+from archive_builder.command import CommandError, say
+from reverse_proxy.balance import balance, certificate_file
+from reverse_proxy.configuration import ProxyConfiguration
+from reverse_proxy.folders import Folders
+from reverse_proxy.front import front
+from reverse_proxy.hosts import Host, LocalHost, Observation
+from reverse_proxy.logs import rotate
+from reverse_proxy.nginx import Nginx
+from reverse_proxy.watch import Watch
+from server_control.readiness import STARTING
+
+_IN_FORCE_S = 10.0
+# nginx lets old and new workers run side by side for 0.1 s when it reloads.
+_SETTLED_S = 0.4
+_STEP_S = 0.02
+_RENEWAL_PAUSE_S = 10.0
+
+
+class Supervisor:
+    """The two nginxes of one proxy. `run` comes back only by an exception; `end` afterwards."""
+
+    def __init__(self, configuration: ProxyConfiguration, folders: Folders) -> None:
+        self._configuration = configuration
+        self._folders = folders
+        self._front = Nginx("front", folders)
+        self._balance = Nginx("balance", folders)
+        self._changed = Event()
+        self._watches: dict[Host, Watch] = {}
+        self._states: dict[str, str] = {}
+        self._complaints: dict[str, str] = {}
+        self._renewed = 0.0
+
+    def run(self) -> None:
+        """Start, and keep everything in step until something is raised."""
+        self._watch_hosts()
+        self._apply()
+        addresses = ", ".join(self._configuration.listen)
+        say(f"Listening on {addresses} ({self._configuration.scheme})")
+        while True:
+            self._changed.wait(self._configuration.limits.poll_s)
+            self._changed.clear()
+            self._front.require_running()
+            self._balance.require_running()
+            self._attempt(self._take_new_files)
+            self._attempt(self._apply)
+            self._attempt(self._renew_tokens)
+            self._rotate_logs()
+
+    def end(self) -> None:
+        """Say that this proxy is not ready, wait as configured, answer what there is, and end."""
+        limits = self._configuration.limits
+        if limits.settle_s:
+            say(f"Not ready any more; waiting {limits.settle_s} s for others to see it")
+            self._apply(ending=True)
+            time.sleep(limits.settle_s)
+        self._stop_watches(set(self._watches))
+        self._front.quit(limits.shutdown_s)
+        self._balance.quit(limits.shutdown_s)
+
+    def kill(self) -> None:
+        """End at once."""
+        self._front.quit(0)
+        self._balance.quit(0)
+
+    def _seen(self) -> dict[Host, Observation]:
+        return {host: self._watches[host].latest for host in self._configuration.hosts}
+
+    def _apply(self, *, without: Host | None = None, ending: bool = False) -> None:
+        """Put into force what files and hosts are now; `without` is a host to pass over."""
+        seen = self._seen()
+        states = {host.name: (each.state, each.reason) for host, each in seen.items()}
+        if without is not None:
+            seen[without] = replace(seen[without], state=STARTING)
+        self._write_certificates(seen)
+        text, generation = balance(self._configuration, self._folders, seen, ending=ending)
+        if self._balance.apply(text):
+            self._wait_until_in_force(generation)
+        self._front.apply(front(self._configuration, self._folders))
+        self._tell(states)
+
+    def _write_certificates(self, seen: dict[Host, Observation]) -> None:
+        for target in (each.target for each in seen.values()):
+            if target is not None and target.certificate:
+                file = certificate_file(self._folders, target)
+                if not file.exists():
+                    file.write_text(target.certificate, encoding="ascii")
+
+    def _tell(self, states: dict[str, tuple[str, str]]) -> None:
+        """Say which hosts have another state, once it is in force."""
+        for name, (state, reason) in states.items():
+            if self._states.get(name) != state:
+                say(f"{name} is {state}: {reason}")
+        self._states = {name: state for name, (state, _) in states.items()}
+
+    def _wait_until_in_force(self, generation: str) -> None:
+        """Wait until the balancing nginx answers by its newest configuration."""
+        deadline = time.monotonic() + _IN_FORCE_S
+        while _generation(self._folders.sockets / "balancer.sock") != generation:
+            self._balance.require_running()
+            if time.monotonic() > deadline:
+                raise CommandError("the balancing nginx does not take its new configuration")
+            time.sleep(_STEP_S)
+
+    def _take_new_files(self) -> None:
+        found = ProxyConfiguration.load(self._configuration.path)
+        if found == self._configuration:
+            return
+        self._front.test(front(found, self._folders))
+        say(f"{found.path}, or a file that it names, has changed")
+        other_files = found.digest != self._configuration.digest
+        if found.limits != self._configuration.limits:
+            self._stop_watches(set(self._watches))  # begun anew with the new ones
+        self._configuration = found
+        self._watch_hosts()
+        if other_files:
+            self._front.reload()
+            self._balance.reload()
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """Do it, or say once why not and go on with what there is; the next round tries again."""
+        try:
+            action()
+        except CommandError as error:
+            if self._complaints.get(action.__name__) != str(error):
+                say(f"error: {error}; going on as before")
+            self._complaints[action.__name__] = str(error)
+        else:
+            self._complaints.pop(action.__name__, None)
+
+    def _watch_hosts(self) -> None:
+        wanted = set(self._configuration.hosts)
+        self._stop_watches(self._watches.keys() - wanted)
+        for host in wanted - self._watches.keys():
+            self._watches[host] = Watch(host, self._configuration.limits, self._changed)
+
+    def _stop_watches(self, hosts: set[Host]) -> None:
+        for host in hosts:
+            self._watches.pop(host).stop()
+
+    def _renew_tokens(self) -> None:
+        """Renew the token that ends first, if soon; TorchServe refuses the old one from then on.
+
+        So the host is passed over meanwhile. Where it is the only one, requests of that moment
+        get 503 with Retry-After: better than the 400 that the old token would bring.
+        """
+        if time.monotonic() - self._renewed < _RENEWAL_PAUSE_S:
+            return
+        soon = datetime.now(UTC) + timedelta(seconds=self._configuration.limits.renew_before_s)
+        ending = [
+            (seen.expires, host)
+            for host, seen in self._seen().items()
+            if seen.expires is not None and seen.expires < soon and isinstance(host, LocalHost)
+        ]
+        if ending:
+            self._renewed = time.monotonic()
+            self._renew(min(ending, key=lambda each: each[0])[1])
+
+    def _renew(self, host: LocalHost) -> None:
+        say(f"Renewing the token of {host.name}")
+        self._apply(without=host)
+        time.sleep(_SETTLED_S)
+        try:
+            host.renew()
+        finally:
+            self._watches[host].look()
+            self._apply()
+
+    def _rotate_logs(self) -> None:
+        limits = self._configuration.limits
+        if rotate(self._folders.logs, limits.max_log_bytes, limits.kept_logs):
+            self._front.reopen_logs()
+            self._balance.reopen_logs()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=1.0)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _generation(path: Path) -> str:
+    """Return which configuration answers on the socket; "" for none."""
+    connection = _UnixConnection(path)
+    try:
+        connection.request("GET", "/generation")
+        return connection.getresponse().read().decode()
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()

@@ -1,0 +1,244 @@
+"""Two real TorchServes behind the proxy, under load, while everything happens to them.
+
+No client ever tries again, and every answer is 200.
+"""
+
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from archive_builder.weights_source import DEMO
+from server_control.ports import free_ports
+from server_control.readiness import readiness
+from server_control.runtime import java_process, processes
+from tests.proxy.harness import Proxy, running, wait_for
+from tests.proxy.load import UMBRELLA, load
+from tests.server.harness import Server
+
+TOKENS = {"disable_token_authorization": "false"}
+
+
+def local(name: str, server: Server) -> str:
+    return f'name = "{name}"\nconfiguration = "{server.path}"'
+
+
+@pytest.fixture(scope="module")
+def pair(
+    demo_store: Path, certificates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, Server]]:
+    """Return two running servers, both with tokens, the second with TLS."""
+    folder = tmp_path_factory.mktemp("pair")
+    environment = {"DENSENET121_WEIGHTS": DEMO}
+    inference, management = free_ports(2)
+    tls = {
+        "inference_address": f"https://127.0.0.1:{inference}",
+        "management_address": f"https://127.0.0.1:{management}",
+        "certificate_file": str(certificates / "server.pem"),
+        "private_key_file": str(certificates / "server.key"),
+    }
+    servers = []
+    try:
+        for name, settings in (("one", TOKENS), ("two", TOKENS | tls)):
+            store = folder / f"{name}-store"
+            shutil.copytree(demo_store, store)
+            server = Server(folder / name, store, environment=dict(environment), settings=settings)
+            servers.append(server)
+            server.serve()
+        yield servers[0], servers[1]
+    finally:
+        for server in servers:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def proxy(
+    pair: tuple[Server, Server], certificates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxy]:
+    one, two = pair
+    folder = tmp_path_factory.mktemp("proxy")
+    with running(Proxy(folder, certificates, [local("one", one), local("two", two)])) as proxy:
+        wait_until_all_ready(proxy, pair)
+        yield proxy
+
+
+@pytest.fixture(params=[0, 1], ids=["one", "two"])
+def host(request: pytest.FixtureRequest, pair: tuple[Server, Server], proxy: Proxy) -> Server:
+    """Return each of the two, with both ready."""
+    wait_until_all_ready(proxy, pair)
+    number: int = request.param
+    return pair[number]
+
+
+def wait_until_all_ready(proxy: Proxy, servers: tuple[Server, ...]) -> None:
+    for server in servers:
+        wait_until(proxy, server, "ready")
+
+
+def wait_until(proxy: Proxy, server: Server, state: str) -> None:
+    """Wait until the proxy's last word on the host of this server is this."""
+
+    def last() -> str:
+        name = server.folder.name
+        said = [line for line in proxy.output.splitlines() if line.startswith(f"{name} is ")]
+        return said[-1].split()[2].rstrip(":") if said else ""
+
+    wait_for(lambda: last() == state, f"{server.folder.name} is {state}")
+
+
+def all_workers_ready(server: Server) -> bool:
+    """Tell whether each worker has loaded: without any, the host would rightly be passed over."""
+    reason = readiness(server.configuration, server.runtime).reason
+    return len(workers(server)) == 2 and reason.startswith("2 of 2 workers")
+
+
+def workers(server: Server) -> list[psutil.Process]:
+    return [each for each in processes(server.note()) if "--sock-name" in each.cmdline()]
+
+
+def test_a_worker_is_killed(proxy: Proxy, host: Server) -> None:
+    with load(proxy) as clients:
+        for _ in range(2):
+            killed = workers(host)[0]
+            killed.kill()
+            clients.goes_on()
+            wait_for(lambda: all_workers_ready(host), "the worker has come back")
+
+
+def test_a_host_dies_and_comes_back(proxy: Proxy, host: Server) -> None:
+    with load(proxy) as clients:
+        java = java_process(host.note())
+        assert java is not None
+        java.kill()
+        clients.goes_on()
+        wait_until(proxy, host, "down")
+        clients.goes_on()
+        host.serve()
+        wait_until(proxy, host, "ready")
+
+
+def test_a_host_is_stopped_and_started(proxy: Proxy, host: Server) -> None:
+    with load(proxy) as clients:
+        result = host.script("stop", "--settle-s", "2")
+        assert result.returncode == 0, result.stderr
+        clients.goes_on()
+        host.serve()
+        wait_until(proxy, host, "ready")
+
+
+def test_a_host_is_scaled(proxy: Proxy, host: Server) -> None:
+    with load(proxy) as clients:
+        for number in ("1", "2"):
+            result = host.script("scale", number)
+            assert result.returncode == 0, result.stderr
+            wait_until(proxy, host, "ready")
+            clients.goes_on()
+
+
+def test_tokens_are_renewed(
+    pair: tuple[Server, Server], certificates: Path, tmp_path: Path
+) -> None:
+    one, two = pair
+    # More than token_expiration_min: each token ends "soon", and is renewed all the time.
+    limits = "renew_before_s = 1000000"
+    other = Proxy(tmp_path, certificates, [local("one", one), local("two", two)], limits=limits)
+    before = [server.runtime.key_file.read_text() for server in pair]
+    with running(other):
+        wait_until_all_ready(other, pair)
+        with load(other) as clients:
+            for server in pair:
+                words = f"Renewing the token of {server.folder.name}"
+                wait_for(lambda words=words: words in other.output, words)  # type: ignore[misc]
+            clients.goes_on()
+    after = [server.runtime.key_file.read_text() for server in pair]
+    assert all(old != new for old, new in zip(before, after, strict=True))
+
+
+def test_versions_change_host_by_host(
+    pair: tuple[Server, Server], proxy: Proxy, tmp_path: Path
+) -> None:
+    wait_until_all_ready(proxy, pair)
+    one, _ = pair
+    (file,) = one.model_store.glob("*.pth")
+    weights = torch.load(file, weights_only=True)
+    weights["classifier.bias"] = weights["classifier.bias"] + 1.0  # the same answers
+    torch.save(weights, tmp_path / "next.pth")
+    with load(proxy) as clients:
+        for server in pair:
+            result = server.script("stop", "--settle-s", "2")
+            assert result.returncode == 0, result.stderr
+            server.environment["DENSENET121_WEIGHTS"] = str(tmp_path / "next.pth")
+            server.serve()
+            wait_until(proxy, server, "ready")
+    assert len(clients.weights) == 2
+    assert proxy.post(data=UMBRELLA).headers["X-Model-Weights"].startswith("custom:")
+
+
+@pytest.fixture
+def single(
+    pair: tuple[Server, Server], make_proxy: Callable[..., Proxy], proxy: Proxy
+) -> Iterator[tuple[Proxy, Server]]:
+    """Return a proxy with one host behind it."""
+    wait_until_all_ready(proxy, pair)
+    limits = "concurrent_requests = 1000\nburst_requests = 1000"
+    with running(make_proxy(local("one", pair[0]), limits=limits)) as alone:
+        yield alone, pair[0]
+
+
+def test_a_worker_of_the_only_host_is_killed(single: tuple[Proxy, Server]) -> None:
+    alone, host = single
+    with load(alone) as clients:
+        for _ in range(2):
+            workers(host)[0].kill()
+            clients.goes_on()
+            wait_for(lambda: all_workers_ready(host), "the worker has come back")
+
+
+def test_a_full_queue_is_429(single: tuple[Proxy, Server]) -> None:
+    alone, host = single
+    stopped = workers(host)
+    for worker in stopped:
+        worker.send_signal(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(330) as pool:
+            pending = [pool.submit(alone.post, data=UMBRELLA) for _ in range(330)]
+            wait_for(lambda: any(each.done() for each in pending), "the queue is full")
+            for worker in stopped:
+                worker.send_signal(signal.SIGCONT)
+            answers = [each.result() for each in pending]
+    finally:
+        for worker in stopped:
+            worker.send_signal(signal.SIGCONT)
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert {answer.status_code for answer in refused} == {429}
+    assert {answer.json()["type"] for answer in refused} == {"BusyError"}
+    assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
+    # The queue has 256 places.
+    assert len(answers) - len(refused) >= 256
+
+
+def test_the_page_and_its_pictures(single: tuple[Proxy, Server]) -> None:
+    alone, _ = single
+    page = alone.get("/", headers={"Accept": "text/html"})
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "Content-Security-Policy" in page.headers
+    assert 'action="/predictions/densenet121"' in page.text
+    answer = alone.post("/explanations/densenet121", files={"file": UMBRELLA})
+    assert answer.json()["class_name"] == "umbrella"
+    assert answer.headers["X-Model-Weights"]
+    assert alone.post("/predict", files={"file": UMBRELLA}).json() == {
+        "class_id": "n04507155",
+        "class_name": "umbrella",
+    }
+
+
+def test_the_handlers_errors_come_through(single: tuple[Proxy, Server]) -> None:
+    alone, _ = single
+    answer = alone.post("/predict", files={"file": b"no picture"})
+    assert (answer.status_code, answer.json()["type"]) == (415, "UnsupportedImageError")
+    assert alone.post("/predict").json()["type"] == "NoImageError"

@@ -1,0 +1,151 @@
+"""What nginx is told of hosts, clients and files."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from archive_builder.command import CommandError
+from reverse_proxy.balance import balance, certificate_file, overall, usable
+from reverse_proxy.clients import Client
+from reverse_proxy.configuration import ProxyConfiguration
+from reverse_proxy.folders import Folders
+from reverse_proxy.front import front
+from reverse_proxy.hosts import Host, LocalHost, Observation, RemoteHost, Target
+from reverse_proxy.limits import Limits
+from reverse_proxy.templates import fill, safe
+from server_control.readiness import DOWN, DRAINING, IS_READY, STARTING
+
+FOLDERS = Folders(Path("/t"), Path("/t/private"), Path("/t/sockets"), Path("/logs"), "")
+ONE = LocalHost("one", Path("/one"))
+TWO = RemoteHost("two", "https://two.example")
+TARGETS = {
+    ONE: Target("http://127.0.0.1:8080", "secret-1"),
+    TWO: Target("https://two.example", "secret-2", "-----BEGIN", "two.example"),
+}
+
+
+def configuration(**changes: object) -> ProxyConfiguration:
+    values = {
+        "path": Path("/proxy.toml"), "listen": ("127.0.0.1:8443",), "redirect": (),
+        "certificate": None, "certificate_key": None, "clients": None, "model": "densenet121",
+        "user": "www-data", "hosts": (ONE, TWO), "limits": Limits(), "digest": "",
+    }  # fmt: skip
+    return ProxyConfiguration(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def seen(one: str, two: str) -> dict[Host, Observation]:
+    return {ONE: Observation(one, "", TARGETS[ONE]), TWO: Observation(two, "", TARGETS[TWO])}
+
+
+def rendered(one: str, two: str, *, ending: bool = False) -> str:
+    return balance(configuration(), FOLDERS, seen(one, two), ending=ending)[0]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "names"),
+    [
+        (IS_READY, IS_READY, ["one", "two"]),
+        (IS_READY, DRAINING, ["one"]),
+        (DOWN, DRAINING, ["two"]),
+        (DRAINING, DRAINING, ["one", "two"]),
+        (STARTING, IS_READY, ["two"]),
+        (STARTING, DOWN, ["nobody"]),
+    ],
+)
+def test_who_gets_requests_and_who_stands_in(one: str, two: str, names: list[str]) -> None:
+    text = rendered(one, two).split("upstream hosts")[1].split("}")[0]
+    servers = re.findall(r"server unix:/t/sockets/(\w+)\.sock max_fails=0( backup)?;", text)
+    assert servers == [(name, "") for name in names] + [(name, " backup") for name in names]
+
+
+def test_a_host_of_which_nothing_is_known_yet_is_nobody() -> None:
+    assert usable({ONE: Observation(IS_READY, "")}) == []
+
+
+@pytest.mark.parametrize(
+    ("states", "best"),
+    [
+        ([DOWN, IS_READY], IS_READY),
+        ([DOWN, DRAINING, STARTING], DRAINING),
+        ([DOWN, STARTING], STARTING),
+        ([DOWN], DOWN),
+        ([], DOWN),
+    ],
+)
+def test_the_state_of_all(states: list[str], best: str) -> None:
+    assert overall(states) == best
+
+
+def test_ready_is_told_by_status_and_in_words() -> None:
+    assert 'return 200 \'{"state": "ready"}' in rendered(IS_READY, DOWN)
+    assert 'return 503 \'{"state": "draining"}' in rendered(DRAINING, DOWN)
+    assert 'return 503 \'{"state": "draining"}' in rendered(IS_READY, IS_READY, ending=True)
+
+
+def test_each_host_has_its_own_token_and_certificate() -> None:
+    one, two = rendered(IS_READY, IS_READY).split("upstream host_")[1:]
+    assert 'Authorization "Bearer secret-1"' in one
+    assert "server 127.0.0.1:8080 max_fails=0" in one
+    assert "proxy_ssl" not in one
+    assert 'Authorization "Bearer secret-2"' in two
+    assert "server two.example:443 max_fails=0" in two
+    file = certificate_file(FOLDERS, TARGETS[TWO])
+    assert f'proxy_ssl_trusted_certificate "{file}";' in two
+    assert file.parent == FOLDERS.private
+    assert "proxy_ssl_verify on;" in two
+    assert 'proxy_ssl_name "two.example";' in two
+
+
+def test_only_a_ready_torchserve_is_full_when_it_says_503() -> None:
+    full = "error_page 503 =429 @busy;"
+    assert rendered(IS_READY, IS_READY).count(full) == 1
+    assert rendered(DRAINING, IS_READY).count(full) == 0
+
+
+def test_the_generation_changes_with_anything() -> None:
+    first = balance(configuration(), FOLDERS, seen(IS_READY, IS_READY))
+    again = balance(configuration(), FOLDERS, seen(IS_READY, IS_READY))
+    other = balance(configuration(), FOLDERS, seen(IS_READY, DOWN))
+    assert first == again
+    assert first[1] in first[0]
+    assert other[1] != first[1]
+
+
+def test_the_front_does_not_change_with_the_hosts() -> None:
+    assert "sockets/one" not in front(configuration(), FOLDERS)
+
+
+def test_tokens_are_compared_as_they_are() -> None:
+    clients = (Client("shop", "a.b+c" + "d" * 32),)
+    text = front(configuration(clients=clients), FOLDERS)
+    assert r'"~^(?i:bearer) +a\.b\+c' + "d" * 32 + '$" shop;' in text
+
+
+def test_without_clients_anybody_may_ask() -> None:
+    assert "default anybody;" in front(configuration(), FOLDERS)
+
+
+def test_tls_and_hsts_come_with_a_certificate() -> None:
+    plain = front(configuration(), FOLDERS)
+    assert "ssl_protocols" not in plain
+    assert 'Strict-Transport-Security "' not in plain
+    files = {"certificate": Path("/c.pem"), "certificate_key": Path("/c.key")}
+    text = front(configuration(**files), FOLDERS)
+    assert "listen 127.0.0.1:8443 ssl http2;" in text
+    assert "ssl_protocols TLSv1.2 TLSv1.3;" in text
+    assert 'Strict-Transport-Security "max-age=31536000" always;' in text
+    text = front(configuration(**files, limits=Limits(hsts_s=0)), FOLDERS)
+    assert "max-age" not in text
+
+
+def test_nothing_ends_nginxs_string() -> None:
+    assert safe(Path("/a b/c.pem")) == "/a b/c.pem"
+    for text in ('a"b', "a;b", "a$b", "a\nb", "a{b", "a\\b"):
+        with pytest.raises(CommandError, match="cannot hold"):
+            safe(text)
+
+
+def test_a_place_without_a_value_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        fill("host.conf", {"name": "one"})

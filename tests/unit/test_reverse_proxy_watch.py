@@ -1,0 +1,129 @@
+"""A host that is looked at again and again; logs that begin anew."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from reverse_proxy.hosts import LocalHost, Observation, RemoteHost, Target
+from reverse_proxy.limits import Limits
+from reverse_proxy.logs import rotate
+from reverse_proxy.watch import Watch
+from server_control.readiness import DOWN, DRAINING, IS_READY
+from tests.unit.local_http import Answer, Request, refusing, serving
+
+READY = Observation(IS_READY, "", Target("http://one"))
+GONE = Observation(DOWN, "no answer")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host that is seen as its list says, one after the other."""
+
+    seen: Iterator[Observation]
+    name: str = "one"
+
+    def observe(self) -> Observation:
+        return next(self.seen)
+
+
+def watched(*seen: Observation, down_after_polls: int = 2) -> list[Observation]:
+    """Return what counts after each look."""
+    # The first look is its own; the thread sleeps, and the other looks are ours.
+    limits = Limits(poll_s=1000.0, down_after_polls=down_after_polls)
+    changed = Event()
+    watch = Watch(Host(iter(seen)), limits, changed)  # type: ignore[arg-type]
+    try:
+        assert changed.is_set()
+        found = [watch.latest]
+        for _ in seen[1:]:
+            watch.look()
+            found.append(watch.latest)
+        return found
+    finally:
+        watch.stop()
+
+
+def test_a_host_is_down_only_when_it_was_so_twice_running() -> None:
+    states = [each.state for each in watched(READY, GONE, READY, GONE, GONE, READY)]
+    assert states == [IS_READY, IS_READY, IS_READY, IS_READY, DOWN, IS_READY]
+
+
+def test_every_other_change_counts_at_once() -> None:
+    draining = Observation(DRAINING, "", Target("http://one"))
+    renewed = Observation(IS_READY, "", Target("http://one", "token"))
+    assert watched(READY, draining, renewed) == [READY, draining, renewed]
+
+
+def test_where_a_host_was_is_remembered_while_it_is_down() -> None:
+    assert watched(READY, GONE, down_after_polls=1)[-1].target == READY.target
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (Answer(b"{}"), IS_READY),
+        (Answer(b'{"state": "draining"}', 503), DRAINING),
+        (Answer(b'{"state": "down"}', 503), DOWN),
+        (Answer(b"[]", 503), DOWN),
+        (Answer(b"<html>", 404), DOWN),
+    ],
+)
+def test_another_machines_proxy_says_its_state(answer: Answer, state: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("abc\n")
+
+    def respond(request: Request) -> Answer:
+        return answer if request.path == "/ready" else Answer(status=500)
+
+    with serving(respond) as server:
+        seen = RemoteHost("two", server.url, tmp_path / "token").observe()
+    assert seen.state == state
+    assert seen.target == Target(server.url, "abc", "", "localhost")
+
+
+@pytest.mark.parametrize("token", ["", "a b", 'a"b', "ä"])
+def test_a_token_that_is_none_is_never_written_into_a_configuration(
+    token: str, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(token)
+    with refusing() as url:
+        seen = RemoteHost("two", url, tmp_path / "token").observe()
+    assert (seen.state, seen.target) == (DOWN, None)
+    assert "token of host two" in seen.reason
+
+
+def test_machines_that_cannot_be_reached_are_down(tmp_path: Path) -> None:
+    with refusing() as url:
+        assert RemoteHost("two", url).observe().state == DOWN
+        missing = RemoteHost("two", url.replace("http:", "https:"), None, tmp_path / "absent.pem")
+        assert missing.observe().state == DOWN
+
+
+def test_a_server_that_does_not_run_is_down(tmp_path: Path) -> None:
+    seen = LocalHost("one", tmp_path / "config.properties").observe()
+    assert (seen.state, seen.target) == (DOWN, None)
+
+
+def test_large_logs_are_moved_and_the_oldest_goes(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    for number in range(5):
+        log.write_text(f"{number}" * 100)
+        assert rotate(tmp_path, 50, 2)
+        assert not log.exists()
+    assert (tmp_path / "access.log.1").read_text()[0] == "4"
+    assert (tmp_path / "access.log.2").read_text()[0] == "3"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_small_logs_stay(tmp_path: Path) -> None:
+    (tmp_path / "access.log").write_text("1")
+    assert not rotate(tmp_path, 50, 2)
+    assert (tmp_path / "access.log").exists()
+
+
+def test_logs_need_not_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "access.log").write_text("1" * 100)
+    assert rotate(tmp_path, 50, 0)
+    assert list(tmp_path.iterdir()) == []
