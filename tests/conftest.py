@@ -9,7 +9,7 @@ import pytest
 from archive_builder import MODEL_STORE
 from archive_builder.demo_weights import demo_weights, file_name
 
-TIERS = ("archive", "server", "browser")
+TIERS = ("archive", "server", "proxy", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
