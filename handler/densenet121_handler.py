@@ -122,16 +122,20 @@ class DenseNet121Handler:
         ]
 
     def _tell(self, responses: Sequence[Response], seconds: Seconds, context: Any) -> None:  # noqa: ANN401
-        served = [
-            Served(
-                response.seen,
-                response.status,
-                context.get_request_id(index),
-                header(context.get_all_request_header(index), "x-request-id"),
-            )
-            for index, response in enumerate(responses)
-        ]
-        self.telemetry.tell(Batch(served, seconds))
+        # The answers are there; what is only told about them must not cost them.
+        try:
+            served = [
+                Served(
+                    response.seen,
+                    response.status,
+                    context.get_request_id(index),
+                    header(context.get_all_request_header(index), "x-request-id"),
+                )
+                for index, response in enumerate(responses)
+            ]
+            self.telemetry.tell(Batch(served, seconds))
+        except Exception:
+            logger.exception("Telling about a batch failed")
 
     def _read(self, row: Row, headers: Headers, *, refusing: bool) -> Request | Response:
         # The last barrier: an unforeseen fault costs this request, not its neighbours.

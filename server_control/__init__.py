@@ -9,6 +9,7 @@ runtime.py         a server's own folders and processes, and the note that it ru
 torchserve.py      start it, wait until every worker is ready, stop it
 own_http.py        requests to it, which know its certificate; keys.py: its tokens
 management.py      its management API; readiness.py: whether it can answer
+table.py           rows as a table for people
 drain.py           empty it before it stops or scales down
 serve.py stop.py ready.py status.py scale.py token.py versions.py verify_archive.py   the commands
 """

@@ -211,7 +211,8 @@ def selected_path(environment: Mapping[str, str] = os.environ) -> Path:
 def parse_properties(text: str) -> dict[str, str]:
     """Read `key=value` lines; `#` or `!` begins a comment, a final backslash continues a line.
 
-    Raises ValueError for any other line: Java would read it, TorchServe's launcher would not.
+    Raises ValueError for any other line, which Java would read and TorchServe's launcher would not,
+    and for a key that stands there twice.
     """
     values = {}
     for line in re.sub(r"\\\n\s*", "", text).splitlines():
@@ -221,6 +222,9 @@ def parse_properties(text: str) -> dict[str, str]:
         key, equals, value = stripped.partition("=")
         if not equals:
             message = f"not a line of the form key=value: {stripped}"
+            raise ValueError(message)
+        if key.strip() in values:
+            message = f"{key.strip()} stands there twice"
             raise ValueError(message)
         values[key.strip()] = value.strip()
     return values

@@ -40,12 +40,14 @@ class Runtime:
     """The folders and processes of the server of one configuration, named by its path."""
 
     def __init__(self, configuration: Path) -> None:
+        # One server, whichever link its file is reached by.
+        configuration = configuration.resolve()
         digest = hashlib.sha256(str(configuration).encode()).hexdigest()[:8]
         self.folder = RUN / f"{configuration.stem}-{digest}"
         self.logs = self.folder / "logs"
         self.console = self.folder / "console.log"
         self.key_file = self.folder / "key_file.json"
-        # There while the server runs, once all its workers were ready for the first time.
+        # There while the server runs, once all its workers were ready and one answered over HTTP.
         self.started = self.folder / "started"
         # There while the server is about to stop or to scale: proxies send it nothing new.
         self.draining = self.folder / "draining"
@@ -57,7 +59,8 @@ class Runtime:
     def locked(self) -> Iterator[None]:
         """Keep a second command that changes this server out."""
         # Ours alone: tokens, the certificate's password, requests' logs.
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
         with (self.folder / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,6 +96,7 @@ class Runtime:
             self.logs.rename(previous)
         temp = tempfile.mkdtemp(prefix="densenet121-")
         note = Note(temp, dict(configuration), archive)
+        self.started.unlink(missing_ok=True)
         self._note.write_text(json.dumps(asdict(note), indent=2), encoding="utf-8")
         return note
 

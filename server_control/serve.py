@@ -191,6 +191,7 @@ def _show_answer(configuration: Configuration, runtime: Runtime, note: Note) -> 
     sample = SAMPLE.relative_to(here) if SAMPLE.is_relative_to(here) else SAMPLE
     options = _curl_options(configuration)
     form = shlex.quote(f"file=@{sample}")
+    runtime.started.touch()
     print(f"curl {options}-F {form} {url}\n{response.text}", flush=True)
 
 

@@ -13,6 +13,7 @@ from server_control.configuration import selected_path
 from server_control.management import Model, Worker, describe
 from server_control.readiness import readiness
 from server_control.runtime import Runtime
+from server_control.table import table
 
 _COLUMNS = ("worker", "pid", "status", "up", "threads", "memory")
 
@@ -53,14 +54,10 @@ def _document(model: Model) -> dict[str, Any]:
 def _lines(model: Model) -> list[str]:
     default = ", answers where no version is named" if model.is_default else ""
     rows = [_COLUMNS, *(_row(worker) for worker in model.workers)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         f"version {model.version} ({model.archive}){default}",
         f"queue: {model.pending} of {model.capacity} requests wait",
-        *(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ),
+        table(rows),
     ]
 
 

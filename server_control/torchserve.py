@@ -94,7 +94,6 @@ def wait_until_ready(
     while True:
         ready, wanted = _count_workers(configuration, runtime)
         if wanted and ready >= wanted:
-            runtime.started.touch()
             return ready
         if java_process(note) is None:
             raise CommandError("TorchServe ended while starting. " + _last_words(runtime))

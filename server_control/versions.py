@@ -13,6 +13,7 @@ from archive_builder.command import CommandError, run, say
 from server_control.configuration import selected_path
 from server_control.management import Model, ask, describe
 from server_control.runtime import Runtime
+from server_control.table import table
 
 _HEADINGS = ("VERSION", "DEFAULT", "WORKERS", "WEIGHTS", "ARCHIVE")
 
@@ -50,16 +51,6 @@ def archives_by_version(archive: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the records of a note by version (`server_control.archives.asked_for`)."""
     records = [archive, *archive.get("versions", {}).values()]
     return {record.get("model_version", ""): record for record in records}
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as lines, the columns as wide as they have to be, two spaces between them."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def _choose(models: Sequence[Model], version: str) -> Model:

@@ -209,8 +209,9 @@ def test_what_torchserve_tells_anybody(
 @pytest.mark.parametrize("url", ["inference_url", "management_url"])
 def test_there_is_no_http_where_there_is_tls(production: Server, url: str) -> None:
     plain = getattr(production.configuration, url).replace("https://", "http://")
-    with pytest.raises(requests.RequestException):  # TorchServe leaves it without an answer
-        requests.get(f"{plain}/ping", timeout=5)
+    answer = requests.get(f"{plain}/ping", timeout=TIMEOUT_S)
+    assert (answer.status_code, answer.headers["Connection"]) == (403, "close")
+    assert "only accepts HTTPS" in answer.text
 
 
 def test_models_are_not_registered_even_with_a_token(production: Server) -> None:

@@ -53,6 +53,20 @@ class TestBatch:
         replies = ask([{}, {"body": truncated}, {"body": None}])
         assert [reply.status for reply in replies] == [400, 422, 400]
 
+    def test_what_cannot_be_told_costs_no_answer(
+        self,
+        handler: DenseNet121Handler,
+        ask: Ask,
+        images: list[bytearray],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise OSError("no log")
+
+        monkeypatch.setattr(handler.telemetry, "tell", fail)
+        replies = ask([{"body": images[0]}, {"body": images[1]}])
+        assert [reply.status for reply in replies] == [200, 200]
+
     def test_no_request(self, ask: Ask) -> None:
         assert ask([]) == []
 

@@ -36,12 +36,16 @@ def load(path: Path, text: str) -> Configuration:
         pytest.param("a=b=c==\n", {"a": "b=c=="}, id="equals signs in the value"),
         pytest.param("a=\n", {"a": ""}, id="empty value"),
         pytest.param("a={ \\\n  1}\nb=2\n", {"a": "{ 1}", "b": "2"}, id="continued line"),
-        pytest.param("a=1\na=2\n", {"a": "2"}, id="the last of two counts"),
         pytest.param("a=1\r\nb=2\r\n", {"a": "1", "b": "2"}, id="lines of Windows"),
     ],
 )
 def test_properties(text: str, values: dict[str, str]) -> None:
     assert parse_properties(text) == values
+
+
+def test_key_that_stands_there_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="a stands there twice"):
+        parse_properties("a=1\nb=2\na=1\n")
 
 
 # Which file.

@@ -119,6 +119,31 @@ def test_same_configuration_has_the_same_folder(
     assert Runtime(configuration.path).folder == runtime.folder
 
 
+def test_configuration_reached_by_a_link_has_the_same_folder(
+    runtime: Runtime, configuration: Configuration, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(configuration.path.parent)
+
+    assert Runtime(tmp_path / "link" / configuration.path.name).folder == runtime.folder
+
+
+def test_folder_is_the_owners_alone(runtime: Runtime) -> None:
+    runtime.folder.mkdir(parents=True, exist_ok=True)
+    runtime.folder.chmod(0o755)  # as versions before 0.4.0 made it
+
+    with runtime.locked():
+        assert runtime.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_new_server_has_not_yet_started(runtime: Runtime) -> None:
+    runtime.folder.mkdir(parents=True, exist_ok=True)
+    runtime.started.touch()
+
+    runtime.write_note({}, {})
+
+    assert not runtime.started.exists()
+
+
 def test_second_command_is_kept_out(runtime: Runtime, configuration: Configuration) -> None:
     entered = Event()
 
@@ -524,14 +549,12 @@ def test_wait_ends_when_every_worker_is_ready(runtime: Runtime, running: Note) -
             return Answer(b"{}", status=404)
         fake.versions = [version(*steps[min((len(asked) - 1) // 2, 2)], wanted=2)]
         asked.append(request.path)
-        assert not runtime.started.exists()
         return fake(request)
 
     with serving(answer) as server:
         ready = wait_until_ready(configuration_at(server.url), runtime, running, 30)
 
     assert ready == 2
-    assert runtime.started.exists()
     assert asked == ["/models/m", *["/models/m", "/models/m/all"] * 3]
 
 

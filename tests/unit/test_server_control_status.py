@@ -26,6 +26,7 @@ def show(runtime: Runtime, url: str, *arguments: str) -> int:
     """Show the server at `url` as the command does."""
     runtime.write_note({}, {})
     runtime.write_configuration(configuration(url))
+    runtime.started.touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["status", *arguments])
         result = status.main()
@@ -34,7 +35,6 @@ def show(runtime: Runtime, url: str, *arguments: str) -> int:
 
 
 def test_table(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
-    runtime.started.touch()
     described = version("READY", "UNLOADING")
     described["workers"][1] |= {"gpu": True, "gpuUsage": "gpuId::0", "id": "90001"}
 
@@ -99,7 +99,6 @@ def test_worker_that_is_not_seen_has_neither(
 
 
 def test_document(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
-    runtime.started.touch()
 
     with serving(FakeTorchServe(runtime)) as server:
         assert show(runtime, server.url, "--json") == 0
@@ -142,7 +141,7 @@ def test_server_that_does_not_answer_is_shown_so(
     with refusing() as url:
         assert show(runtime, url) == 0
 
-    assert "\nstarting: no answer of the management API" in capsys.readouterr().out
+    assert "\ndown: no answer of the management API" in capsys.readouterr().out
 
 
 def test_no_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

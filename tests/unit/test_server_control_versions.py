@@ -2,7 +2,8 @@ import pytest
 
 from archive_builder.command import CommandError
 from server_control.management import READY, Model, Worker
-from server_control.versions import _choose, _row, archives_by_version, table
+from server_control.table import table
+from server_control.versions import _choose, _row, archives_by_version
 
 BLUE = {"model_version": "1", "weights": {"name": "demo"}}
 GREEN = {"model_version": "2", "weights": {"name": "custom:123"}}
