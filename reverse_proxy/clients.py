@@ -5,6 +5,7 @@ with the file is a `CommandError` that names the line and never shows a token.
 """
 
 import fcntl
+import os
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -46,7 +47,10 @@ def read_clients(path: Path) -> tuple[Client, ...]:
 
 
 def add_client(path: Path, name: str) -> str:
-    """Add a client and return its new token, which is shown nowhere else."""
+    """Add a client and return its new token, which is shown nowhere else.
+
+    The file is replaced; it keeps its owner and its mode, so that whoever read it still does.
+    """
     if not _NAME.fullmatch(name):
         message = f"the name of a client is of letters, digits, _ . and -, not {name!r}"
         raise CommandError(message)
@@ -59,12 +63,28 @@ def add_client(path: Path, name: str) -> str:
             raise CommandError(message)
         token = secrets.token_hex(32)
         text = path.read_text(encoding="ascii") if path.exists() else ""
-        partial = path.with_name(f".{path.name}.partial")
-        partial.unlink(missing_ok=True)
-        partial.touch(mode=0o600)
-        partial.write_text(f"{text.rstrip()}\n{name} {token}\n".lstrip(), encoding="ascii")
-        partial.replace(path)
+        _replace(path, f"{text.rstrip()}\n{name} {token}\n".lstrip())
     return token
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a file of this text in the place of another, or of none, at once."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    try:
+        partial.write_text(text, encoding="ascii")
+        if path.exists():
+            before = path.stat()
+            # Often that of a container, which reads the file, while root adds to it.
+            os.chown(partial, before.st_uid, before.st_gid)
+            partial.chmod(before.st_mode & 0o777)
+        partial.replace(path)
+    except OSError as error:
+        message = f"{path} cannot be replaced, and is as it was: {error.strerror}; ask its owner"
+        raise CommandError(message) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _client(line: str, before: list[Client], where: str) -> Client:

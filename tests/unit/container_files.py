@@ -117,6 +117,32 @@ def containers(overlay: str) -> dict[str, Document]:
     return {each["name"]: each for each in both}
 
 
+def proxy_file() -> str:
+    """Return the proxy's file of the image."""
+    *_, option, name = command("ENTRYPOINT", "proxy")
+    assert option == "--config"
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def secrets() -> set[str]:
+    """Return the names of the files that the proxy's file wants in the folder of secrets."""
+    return set(re.findall(r'"/run/secrets/([^"]+)"', proxy_file()))
+
+
+def quantity(text: str) -> int:
+    """Return a number of bytes as Kubernetes or Compose writes it."""
+    number, unit = re.fullmatch(r"(\d+)(Gi|Mi|g|m)", text).groups()  # type: ignore[union-attr]
+    return int(number) << {"g": 30, "m": 20}[unit[0].lower()]
+
+
+def measured_memory() -> int:
+    """Return the most that a server with two workers was measured to need, in bytes."""
+    text = (ROOT / "docs" / "CAPACITY.md").read_text(encoding="utf-8")
+    row = re.search(r"^\| 2 \| (\d+) \| (\d+) \|$", text[text.index("## Memory") :], re.MULTILINE)
+    assert row is not None
+    return max(map(int, row.groups())) * 10**6
+
+
 def scripts_in(text: str) -> set[str]:
     """Return the names of the scripts that a text calls."""
     return set(re.findall(r"\./scripts/([a-z-]+)", text))

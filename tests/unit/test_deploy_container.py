@@ -15,7 +15,7 @@ import pytest
 
 from archive_builder import ROOT
 from densenet_classifier import __version__
-from reverse_proxy.configuration import ProxyConfiguration
+from reverse_proxy.configuration import DEFAULT, ProxyConfiguration, clients_file
 from server_control import serve
 from server_control.configuration import Configuration
 from tests.unit.container_files import (
@@ -28,7 +28,9 @@ from tests.unit.container_files import (
     environment,
     instructions,
     of,
+    proxy_file,
     scripts_in,
+    secrets,
 )
 
 COMPOSE_SCHEMA = (
@@ -148,8 +150,8 @@ def test_versions_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == __version__
     assert f'image.version="{__version__}"' in " ".join(of("LABEL", "server"))
-    tags = {service: each["image"] for service, each in compose()["services"].items()}
-    assert tags == {name: f"densenet121-{name}:{__version__}" for name in tags}
+    tags = {each["image"] for each in compose()["services"].values()}
+    assert tags == {f"densenet121-{name}:{__version__}" for name in SERVICES}
     for document in (CONTAINER / "Containerfile", CONTAINER / "README.md"):
         assert set(re.findall(r"densenet121-\w+:([\d.]+\d)", document.read_text())) == {__version__}
 
@@ -159,14 +161,21 @@ def test_the_compose_file_follows_its_specification() -> None:
     jsonschema.validate(compose(), schema)
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_service_has_no_rights_and_writes_only_to_its_mounts(name: str) -> None:
+@pytest.mark.parametrize("name", [*SERVICES, "net"])
+def test_a_service_has_no_rights(name: str) -> None:
     service: dict[str, Any] = compose()["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not {"privileged", "cap_add", "user", "pid", "devices"} & service.keys()
-    assert service["volumes"] == [f"run:{IN_IMAGE}.run"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_built_here_and_writes_only_to_its_mounts(name: str) -> None:
+    service: dict[str, Any] = compose()["services"][name]
+    run, *others = service["volumes"]
+    assert run == f"run:{IN_IMAGE}.run"
+    assert all(mount["read_only"] for mount in others)
     assert [mount.split(":")[0] for mount in service["tmpfs"]] == ["/tmp"]  # noqa: S108
     assert service["build"]["target"] == name
     assert (CONTAINER / service["build"]["context"]).resolve() == ROOT
@@ -175,18 +184,30 @@ def test_a_service_has_no_rights_and_writes_only_to_its_mounts(name: str) -> Non
 
 def test_only_the_proxy_is_reached_from_outside() -> None:
     services = compose()["services"]
-    assert [name for name in services if "ports" in services[name]] == ["proxy"]
-    assert services["server"]["network_mode"] == "service:proxy"
-    (port,) = services["proxy"]["ports"]
+    assert [name for name in services if "ports" in services[name]] == ["net"]
+    (port,) = services["net"]["ports"]
     assert of("EXPOSE") == of("EXPOSE", "proxy") == [port.split(":")[1]]
 
 
+def test_the_network_outlives_whoever_starts_again() -> None:
+    services = compose()["services"]
+    assert {services[name]["network_mode"] for name in SERVICES} == {"service:net"}
+    net = services["net"]
+    assert net["entrypoint"] == ["sleep", "infinity"]
+    assert net["init"] is True  # process 1 would not heed SIGTERM
+    assert net["healthcheck"] == {"disable": True}
+    # It runs what another service builds, and never an image of that name from elsewhere.
+    assert net["image"] == services["server"]["image"]
+    assert net["pull_policy"] == "never"
+
+
+def test_the_server_ends_before_the_proxy() -> None:
+    assert compose()["services"]["server"]["depends_on"] == ["proxy"]
+
+
 def test_the_proxy_finds_its_secrets_and_the_server(tmp_path: Path) -> None:
-    *_, option, name = command("ENTRYPOINT", "proxy")
-    assert (option, name) == ("--config", "deploy/container/proxy.toml")
-    text = (ROOT / name).read_text(encoding="utf-8")
-    for secret in compose()["services"]["proxy"]["secrets"]:
-        assert f'"/run/secrets/{secret}"' in text
+    text = proxy_file()
+    for secret in secrets():
         (tmp_path / secret).touch(mode=0o600)
     (tmp_path / "clients").write_text(f"example {'a' * 32}\n", encoding="ascii")
     file = tmp_path / "proxy.toml"
@@ -195,5 +216,25 @@ def test_the_proxy_finds_its_secrets_and_the_server(tmp_path: Path) -> None:
     (port,) = of("EXPOSE", "proxy")
     assert configuration.listen == (f"0.0.0.0:{port}",)
     (host,) = tomllib.loads(text)["hosts"]
-    local = ((ROOT / name).parent / host["configuration"]).resolve()
+    local = (CONTAINER / host["configuration"]).resolve()
     assert str(local) == environment("server")["TS_CONFIG_FILE"].replace(IN_IMAGE, f"{ROOT}/")
+
+
+def test_the_folder_of_secrets_is_mounted_and_not_its_files() -> None:
+    # A mounted file stays what it was when another takes its name, and all writers here do that.
+    assert secrets() == {"clients", "server.pem", "server.key"}
+    assert "secrets" not in compose()
+    assert "secrets" not in compose()["services"]["proxy"]
+    _, mount = compose()["services"]["proxy"]["volumes"]
+    assert (mount["type"], mount["target"], mount["read_only"]) == ("bind", "/run/secrets", True)
+    assert mount["bind"] == {"create_host_path": False}
+    default = re.fullmatch(r"\$\{SECRETS_FOLDER:-(.+)\}", mount["source"])
+    assert default is not None
+    # Where --add-client and make-certificate write.
+    assert (CONTAINER / default[1]).resolve() == clients_file(DEFAULT).parent
+    certificate = (ROOT / "scripts" / "make-certificate").read_text(encoding="utf-8")
+    folder = (CONTAINER / default[1]).resolve().relative_to(ROOT)
+    assert f"folder=${{1:-$root/{folder}}}" in certificate
+    readme = (CONTAINER / "README.md").read_text(encoding="utf-8")
+    uid = of("USER", "proxy")[-1].partition(":")[0]
+    assert f"chown -R {uid} {folder}\n" in readme

@@ -1,5 +1,6 @@
 """The manifests, without a cluster: built by Kustomize, checked by Kubernetes' own schemas."""
 
+import json
 import re
 
 import kubernetes_validate
@@ -51,13 +52,13 @@ def test_ports_of_services_and_policies_exist(overlay: str) -> None:
         for port in container["ports"]
     }
     assert of("EXPOSE", "proxy") == [str(ports["https"])]
-    for service in ("densenet121", "densenet121-metrics"):
-        assert all(
-            port["targetPort"] in ports
-            for port in one(overlay, "Service", service)["spec"]["ports"]
-        )
+    # By number: names of a sidecar's ports are not found by whoever looks at containers alone.
+    for service, name in (("densenet121", "https"), ("densenet121-metrics", "metrics")):
+        (port,) = one(overlay, "Service", service)["spec"]["ports"]
+        assert (port["name"], port["targetPort"]) == (name, ports[name])
     rules = one(overlay, "NetworkPolicy")["spec"]["ingress"]
-    assert sorted(port["port"] for rule in rules for port in rule["ports"]) == sorted(ports)
+    reached = [port["port"] for rule in rules for port in rule["ports"]]
+    assert reached == [ports["https"], ports["metrics"]]
     assert all(rule["from"] for rule in rules)
     metrics = one(overlay, "Service", "densenet121-metrics")["spec"]["ports"]
     endpoints = one(overlay, "ServiceMonitor")["spec"]["endpoints"]
@@ -99,6 +100,17 @@ def test_the_monitor_chooses_the_service_of_the_metrics_alone(overlay: str) -> N
     services = [each["metadata"] for each in built(overlay) if each["kind"] == "Service"]
     chosen = [each["name"] for each in services if chosen_by(selector, each["labels"])]
     assert chosen == ["densenet121-metrics"]
+
+
+@overlays
+def test_alerts_and_dashboard_find_what_the_monitor_finds(overlay: str) -> None:
+    label = one(overlay, "ServiceMonitor")["spec"]["jobLabel"]
+    job = one(overlay, "Service", "densenet121-metrics")["metadata"]["labels"][label]
+    alerts = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r'\bjob="([^"]*)"', alerts)) == {job}
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "densenet121.json").read_text())
+    (chosen,) = (each for each in dashboard["templating"]["list"] if each["name"] == "job")
+    assert chosen["current"]["value"] == [job]
 
 
 @overlays

@@ -1,5 +1,6 @@
 """The file of clients: read, refused, added to."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,41 @@ def test_clients_are_added(tmp_path: Path) -> None:
     assert len(first) == 64
     assert file.stat().st_mode & 0o777 == 0o600
     assert "one" in file.read_text()
+
+
+def test_an_addition_keeps_owner_and_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path, f"one {'a' * 32}\n")
+    file.chmod(0o440)
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "chown", lambda _, uid, gid: given.append((uid, gid)))
+    before = file.stat()
+    add_client(file, "two")
+    assert file.stat().st_ino != before.st_ino
+    assert file.stat().st_mode & 0o777 == 0o440
+    assert given == [(before.st_uid, before.st_gid)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_leaves_the_file_to_its_owner(tmp_path: Path) -> None:
+    file = written(tmp_path, f"one {'a' * 32}\n")
+    os.chown(file, 10001, 10001)
+    add_client(file, "two")
+    assert (file.stat().st_uid, file.stat().st_gid) == (10001, 10001)
+
+
+def test_who_may_not_keep_the_owner_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = written(tmp_path, f"one {'a' * 32}\n")
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refused)
+    with pytest.raises(CommandError, match="as it was: Operation not permitted"):
+        add_client(file, "two")
+    assert [client.name for client in read_clients(file)] == ["one"]
+    assert not list(tmp_path.glob(".*.partial"))
 
 
 def test_comments_outlast_an_addition(tmp_path: Path) -> None:
