@@ -9,6 +9,7 @@ templates.py       deploy/nginx/*.conf, filled in
 front.py           what clients reach: TLS, tokens, limits, the paths there are
 balance.py         what stands behind it: the hosts, and who answers instead of whom
 nginx.py           one nginx: start, reload, end
+generation.py      which configuration it answers by
 folders.py         where it all lies, and what a dead one left there
 logs.py            files that do not grow for ever
 supervisor.py      keeps the two nginxes in step with hosts and files

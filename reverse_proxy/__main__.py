@@ -11,7 +11,7 @@ from archive_builder.command import run, say
 from reverse_proxy.clients import add_client
 from reverse_proxy.configuration import DEFAULT, ProxyConfiguration, clients_file
 from reverse_proxy.folders import prepared
-from reverse_proxy.supervisor import Supervisor
+from reverse_proxy.supervisor import Supervisor, tell
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
         try:
             supervisor.run()
         except KeyboardInterrupt:
-            say("Ending; what has come is answered first")
+            tell("Ending; what has come is answered first")
             supervisor.end()
         finally:
             supervisor.kill()

@@ -3,6 +3,10 @@
 Ready hosts share the requests, each a second time as a stand-in, so that a request whose worker
 has ended is tried again even where there is one host. Hosts that are being emptied are asked only
 when none is ready, and without any of these nobody.sock answers 503.
+
+What another machine's proxy has sent goes to this machine's hosts only, and it is told of these
+only whether they are ready: so two that name each other neither hand a request to and fro nor
+take each other's word for a host.
 """
 
 import hashlib
@@ -15,7 +19,9 @@ import certifi
 
 from reverse_proxy.configuration import ProxyConfiguration
 from reverse_proxy.folders import Folders
+from reverse_proxy.generation import generation_of
 from reverse_proxy.hosts import Host, LocalHost, Observation, Target
+from reverse_proxy.limits import open_files
 from reverse_proxy.templates import fill, safe
 from server_control.readiness import DOWN, DRAINING, IS_READY, STARTING
 
@@ -36,14 +42,19 @@ def balance(
     `seen` has every host; `ending` says that this proxy itself is about to end.
     """
     limits = configuration.limits
-    state = DRAINING if ending else overall(observation.state for observation in seen.values())
+    ours: dict[Host, Observation] = {
+        host: each for host, each in seen.items() if isinstance(host, LocalHost)
+    }
     values = {
         **asdict(limits),
         **folders.values(),
         "read_timeout_s": limits.answer_timeout_s + limits.connect_timeout_s + _MARGIN_S,
-        "state": state,
-        "ready_status": 200 if state == IS_READY else 503,
+        "open_files": open_files(limits.balance_connections),
+        "connections": limits.balance_connections,
+        "ready": _ready(seen, ending=ending),
+        "local_ready": _ready(ours, ending=ending),
         "servers": "\n".join(_servers(folders, usable(seen))),
+        "local_servers": "\n".join(_servers(folders, usable(ours))),
         "hosts": "\n".join(
             _host(configuration, folders, host, observation.target, observation.state)
             for host, observation in seen.items()
@@ -51,7 +62,7 @@ def balance(
         ),
     }
     anonymous = fill("balance.conf", {**values, "generation": ""})
-    generation = hashlib.sha256(anonymous.encode()).hexdigest()[:16]
+    generation = generation_of(anonymous)
     return fill("balance.conf", {**values, "generation": generation}), generation
 
 
@@ -59,6 +70,12 @@ def overall(states: Iterable[str]) -> str:
     """Return the state of all hosts together: the best that there is."""
     found = set(states)
     return next((each for each in (IS_READY, DRAINING, STARTING) if each in found), DOWN)
+
+
+def _ready(seen: Mapping[Host, Observation], *, ending: bool) -> str:
+    """Return what nginx is to answer whoever asks whether these are ready."""
+    state = DRAINING if ending else overall(each.state for each in seen.values())
+    return f"""{200 if state == IS_READY else 503} '{{"state": "{state}"}}\\n'"""
 
 
 def usable(seen: Mapping[Host, Observation]) -> list[Host]:
@@ -71,7 +88,8 @@ def usable(seen: Mapping[Host, Observation]) -> list[Host]:
 
 
 def _servers(folders: Folders, hosts: list[Host]) -> list[str]:
-    names = [host.name for host in hosts] or [_NOBODY]
+    # No name of a host is that of another socket.
+    names = [f"host-{host.name}" for host in hosts] or [_NOBODY]
     lines = [f"        server unix:{folders.sockets}/{name}.sock max_fails=0" for name in names]
     return [f"{line}{role};" for role in ("", " backup") for line in lines]
 
@@ -93,6 +111,8 @@ def _host(
             "address": f"{url.netloc.rpartition(':')[0] if url.port else url.netloc}:{port}",
             "host_header": safe(url.netloc),
             "authorization": _authorization(target),
+            # An empty header is not sent.
+            "forwarded": "" if isinstance(host, LocalHost) else "yes",
             "busy": "error_page 503 =429 @busy;" if full else "",
             "tls": "\n            ".join(_tls(folders, target)),
         },

@@ -29,7 +29,10 @@ _END_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Folders:
-    """`private` holds configurations, nobody but us may read it; workers reach `sockets`."""
+    """`private` holds configurations, nobody but us may read it; workers reach `sockets`.
+
+    Nobody else may read `logs`: they have clients' addresses.
+    """
 
     root: Path
     private: Path
@@ -81,15 +84,19 @@ def _made(root: Path, logs: Path, user: str) -> Folders:
     folders = Folders(root, root / "private", root / "sockets", logs, user)
     folders.private.mkdir(mode=0o700)
     folders.sockets.mkdir(mode=0o700)
+    logs.chmod(0o700)
     if user:
-        # Workers are not root's: they need a way to the sockets, and nobody else has one.
+        # Workers are not root's: they need a way to the sockets, to connect and no more, and one
+        # to the logs, which they open anew. Nobody else has one.
         root.chmod(0o711)
         try:
             account = getpwnam(user)
         except KeyError as error:
             message = f"there is no account {user}; name one as user, or do not run this as root"
             raise CommandError(message) from error
-        os.chown(folders.sockets, account.pw_uid, account.pw_gid)
+        for folder, mode in ((folders.sockets, 0o710), (logs, 0o750)):
+            os.chown(folder, -1, account.pw_gid)
+            folder.chmod(mode)
     return folders
 
 

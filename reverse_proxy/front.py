@@ -10,6 +10,8 @@ from dataclasses import asdict
 from reverse_proxy.clients import Client
 from reverse_proxy.configuration import ProxyConfiguration
 from reverse_proxy.folders import Folders
+from reverse_proxy.generation import generation_of
+from reverse_proxy.limits import open_files
 from reverse_proxy.templates import fill, safe
 
 # Mozilla's "intermediate" recommendation, 5.7: with TLS 1.2 only what has forward secrecy.
@@ -21,23 +23,28 @@ _CIPHERS = ":".join(
 ANYBODY = "anybody"  # in the log, where clients have no names
 
 
-def front(configuration: ProxyConfiguration, folders: Folders) -> str:
-    """Return the whole configuration of the nginx in front."""
+def front(configuration: ProxyConfiguration, folders: Folders) -> tuple[str, str]:
+    """Return the configuration of the nginx in front, and the generation that it answers with.
+
+    Both change with the content of certificate and key, too.
+    """
     limits = configuration.limits
-    return fill(
-        "front.conf",
-        {
-            **asdict(limits),
-            **folders.values(),
-            "all_tries_s": limits.all_tries_s,
-            "model": configuration.model,
-            "clients": "\n".join(_clients(configuration.clients)),
-            "tls": "\n    ".join(_tls(configuration)),
-            "hsts": _hsts(configuration),
-            "listen": "\n        ".join(_listen(configuration)),
-            "redirect": "\n    ".join(_redirect(configuration)),
-        },
+    values = {
+        **asdict(limits),
+        **folders.values(),
+        "open_files": open_files(limits.max_connections),
+        "all_tries_s": limits.all_tries_s,
+        "model": configuration.model,
+        "clients": "\n".join(_clients(configuration.clients)),
+        "tls": "\n    ".join(_tls(configuration)),
+        "hsts": _hsts(configuration),
+        "listen": "\n        ".join(_listen(configuration)),
+        "redirect": "\n    ".join(_redirect(configuration)),
+    }
+    generation = generation_of(
+        fill("front.conf", {**values, "generation": ""}), configuration.digest
     )
+    return fill("front.conf", {**values, "generation": generation}), generation
 
 
 def _clients(clients: tuple[Client, ...] | None) -> list[str]:

@@ -2,7 +2,8 @@
 
 A `LocalHost` is a TorchServe of this machine, known by its configuration; its state and token
 come from `server_control`. A `RemoteHost` is another machine's proxy, known by its URL; it says
-itself whether it is ready, and takes us for one of its clients.
+itself whether that machine is ready, takes us for one of its clients, and sends on what comes from
+us to its `LocalHost`s only.
 """
 
 import re
@@ -22,6 +23,9 @@ from server_control.configuration import Configuration
 from server_control.readiness import DOWN, DRAINING, IS_READY, readiness
 from server_control.runtime import Runtime
 
+# What a proxy says of its own machine alone: two that name each other would else keep each other
+# ready for ever.
+LOCAL_READY = "/ready/local"
 _HTTP_TIMEOUT_S = 2.0
 # RFC 6750, 2.1: what a bearer token may be made of; none of it has a meaning to nginx.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
@@ -113,11 +117,11 @@ class RemoteHost:
                 session.trust_env = False  # proxies of the environment are for others
                 # requests would take a missing file for a folder of certificates.
                 session.verify = str(self.ca_file) if self.ca_file else True
-                answer = session.get(f"{self.url}/ready", timeout=_HTTP_TIMEOUT_S)
+                answer = session.get(f"{self.url}{LOCAL_READY}", timeout=_HTTP_TIMEOUT_S)
         except (requests.RequestException, OSError) as error:
-            return Observation(DOWN, f"{self.url}/ready gives no answer: {error}", target)
+            return Observation(DOWN, f"{self.url}{LOCAL_READY} gives no answer: {error}", target)
         state = _state(answer)
-        return Observation(state, f"{self.url}/ready answered {answer.status_code}", target)
+        return Observation(state, f"{self.url}{LOCAL_READY} answered {answer.status_code}", target)
 
     def _target(self) -> Target:
         token = None

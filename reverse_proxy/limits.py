@@ -4,11 +4,14 @@ docs/PROXY.md has the same table. Names end in their unit; `_s` is seconds. An u
 wrong type or a value below the least is a `CommandError`.
 """
 
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from archive_builder.command import CommandError
+
+_OTHER_FILES = 256  # logs, sockets, what is listened on
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Limits:
     # Above responseTimeout of model-config.yaml (60), so that TorchServe itself gives up first.
     answer_timeout_s: int = 65
 
-    # Tries of one request on all hosts together: an image that ends workers ends no more of them.
+    # Tries of one request on our own hosts together: an image that ends workers ends no more of
+    # them. Another machine's proxy tries as often again, within one of these.
     tries: int = 3
     # Below responseTimeout: what has hung one worker for that long is not handed to another.
     retry_window_s: int = 30
@@ -62,9 +66,26 @@ class Limits:
         return cls(**table)
 
     @property
+    def balance_connections(self) -> int:
+        """Of one worker of the balancing nginx: a request has four there, in front two."""
+        return 2 * self.max_connections
+
+    @property
     def all_tries_s(self) -> int:
         """Longest time until the last try has given its answer, in seconds."""
         return self.retry_window_s + self.answer_timeout_s + self.connect_timeout_s
+
+
+def wanted_files(connections: int) -> int:
+    """Return how many files an nginx worker may need: a request's body and answer are two more."""
+    return 2 * connections + _OTHER_FILES
+
+
+def open_files(connections: int) -> int:
+    """Return how many files it may open: never more than what this process may allow it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = wanted_files(connections)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 def _require_number(name: str, value: object, kind: type, *, zero: bool) -> None:

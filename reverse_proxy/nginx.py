@@ -1,7 +1,7 @@
 """One nginx: started as our child, reloaded without a break, ended with its requests answered.
 
 A configuration is tried (`nginx -t`) before it replaces the one in force; what nginx says against
-it is the `CommandError`.
+it is the `CommandError`. It counts as in force once nginx answers by it.
 """
 
 import os
@@ -14,10 +14,15 @@ from pathlib import Path
 
 from archive_builder.command import CommandError
 from reverse_proxy.folders import Folders
+from reverse_proxy.generation import answered_by
 
 _TEST_TIMEOUT_S = 30.0
 _KILL_TIMEOUT_S = 5.0
 _START_TIMEOUT_S = 30.0
+# nginx itself tries for 2.5 s to get an address.
+_RELOAD_TIMEOUT_S = 5.0
+# An address may be taken for long; hosts are seen to in between.
+_RELOAD_PAUSE_S = 5.0
 _STEP_S = 0.02
 
 
@@ -38,26 +43,44 @@ class Nginx:
         self._path = folders.private / f"{name}.conf"
         self._executable = find_nginx()
         self._root = folders.root
+        self._socket = folders.sockets / f"{name}.sock"
+        self._complaint = (
+            f"the nginx called {name} does not take its new configuration; "
+            f"see {folders.logs}/{name}-error.log"
+        )
         self._text = ""
+        self._late = ""
+        self._again = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
-    def apply(self, text: str) -> bool:
-        """Put a configuration into force, starting nginx if need be; False where it is already."""
+    def apply(self, text: str, generation: str) -> None:
+        """Put a configuration into force, starting nginx if need be, unless it is already.
+
+        `generation` is what nginx answers by it. A `CommandError` where it does not: the next
+        call looks again, and after a pause it tries again.
+        """
         if text == self._text:
-            return False
+            return
+        if text == self._late:
+            if answered_by(self._socket) == generation:
+                self._text = text
+                return
+            if time.monotonic() < self._again:
+                raise CommandError(self._complaint)
         self.test(text)
         self._path.write_text(text, encoding="utf-8")
-        self._text = text
+        self._text = ""  # what is in force is not known until nginx says it
+        timeout_s = _RELOAD_TIMEOUT_S
         if self._process is None:
+            timeout_s = _START_TIMEOUT_S
             self._process = subprocess.Popen(
                 self._command(self._path),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in this terminal is for us; we end it in order
             )
-            self._wait_until_listening()
         else:
             self._process.send_signal(signal.SIGHUP)
-        return True
+        self._wait_until_in_force(text, generation, time.monotonic() + timeout_s)
 
     def test(self, text: str) -> None:
         """Raise `CommandError` with nginx's words where it would not take this configuration."""
@@ -75,10 +98,6 @@ class Nginx:
             lines = [line for line in result.stderr.splitlines() if "test failed" not in line]
             message = f"nginx does not take its configuration: {'; '.join(lines)}"
             raise CommandError(message)
-
-    def reload(self) -> None:
-        """Read the files anew that the configuration names, like a certificate."""
-        self._send(signal.SIGHUP)
 
     def reopen_logs(self) -> None:
         """Write to new log files from now on."""
@@ -109,15 +128,14 @@ class Nginx:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def _wait_until_listening(self) -> None:
-        """Wait for the file with nginx's process id: it is written once all addresses are bound."""
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not (self._root / f"{self.name}.pid").exists():
+    def _wait_until_in_force(self, text: str, generation: str, deadline: float) -> None:
+        while answered_by(self._socket) != generation:
             self.require_running()
             if time.monotonic() > deadline:
-                message = f"the nginx called {self.name} does not start"
-                raise CommandError(message)
+                self._late, self._again = text, time.monotonic() + _RELOAD_PAUSE_S
+                raise CommandError(self._complaint)
             time.sleep(_STEP_S)
+        self._text = text
 
     def _send(self, number: int) -> None:
         if self._process is not None and self._process.poll() is None:

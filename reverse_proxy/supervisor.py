@@ -3,16 +3,16 @@
 The one in front changes only with the proxy's own files; the balancing one behind it is reloaded
 whenever a host comes, goes or changes its token. Its connections are the front's, one a request,
 and what breaks while it reloads is tried again by the front; so no client notices.
-A file that has become wrong is reported, and the proxy goes on with what it had.
+A file that has become wrong, a full disk and the like are reported, and the proxy goes on with
+what it had.
 """
 
-import http.client
-import socket
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from threading import Event
 
 from archive_builder.command import CommandError, say
@@ -21,16 +21,21 @@ from reverse_proxy.configuration import ProxyConfiguration
 from reverse_proxy.folders import Folders
 from reverse_proxy.front import front
 from reverse_proxy.hosts import Host, LocalHost, Observation
+from reverse_proxy.limits import open_files, wanted_files
 from reverse_proxy.logs import rotate
 from reverse_proxy.nginx import Nginx
 from reverse_proxy.watch import Watch
 from server_control.readiness import STARTING
 
-_IN_FORCE_S = 10.0
 # nginx lets old and new workers run side by side for 0.1 s when it reloads.
 _SETTLED_S = 0.4
-_STEP_S = 0.02
 _RENEWAL_PAUSE_S = 10.0
+
+
+def tell(text: str) -> None:
+    """Say it, if that is possible: a full disk may be that of our own output."""
+    with suppress(OSError):
+        say(text)
 
 
 class Supervisor:
@@ -49,10 +54,12 @@ class Supervisor:
 
     def run(self) -> None:
         """Start, and keep everything in step until something is raised."""
+        self._tell_of_open_files()
         self._watch_hosts()
         self._apply()
+        self._apply_front()
         addresses = ", ".join(self._configuration.listen)
-        say(f"Listening on {addresses} ({self._configuration.scheme})")
+        tell(f"Listening on {addresses} ({self._configuration.scheme})")
         while True:
             self._changed.wait(self._configuration.limits.poll_s)
             self._changed.clear()
@@ -60,15 +67,16 @@ class Supervisor:
             self._balance.require_running()
             self._attempt(self._take_new_files)
             self._attempt(self._apply)
+            self._attempt(self._apply_front)
             self._attempt(self._renew_tokens)
-            self._rotate_logs()
+            self._attempt(self._rotate_logs)
 
     def end(self) -> None:
         """Say that this proxy is not ready, wait as configured, answer what there is, and end."""
         limits = self._configuration.limits
         if limits.settle_s:
-            say(f"Not ready any more; waiting {limits.settle_s} s for others to see it")
-            self._apply(ending=True)
+            tell(f"Not ready any more; waiting {limits.settle_s} s for others to see it")
+            self._attempt(self._apply_ending)
             time.sleep(limits.settle_s)
         self._stop_watches(set(self._watches))
         self._front.quit(limits.shutdown_s)
@@ -83,17 +91,22 @@ class Supervisor:
         return {host: self._watches[host].latest for host in self._configuration.hosts}
 
     def _apply(self, *, without: Host | None = None, ending: bool = False) -> None:
-        """Put into force what files and hosts are now; `without` is a host to pass over."""
+        """Put into force what the hosts are now; `without` is a host to pass over."""
         seen = self._seen()
         states = {host.name: (each.state, each.reason) for host, each in seen.items()}
         if without is not None:
             seen[without] = replace(seen[without], state=STARTING)
         self._write_certificates(seen)
         text, generation = balance(self._configuration, self._folders, seen, ending=ending)
-        if self._balance.apply(text):
-            self._wait_until_in_force(generation)
-        self._front.apply(front(self._configuration, self._folders))
+        self._balance.apply(text, generation)
         self._tell(states)
+
+    def _apply_ending(self) -> None:
+        self._apply(ending=True)
+
+    def _apply_front(self) -> None:
+        """Put into force what the files are now."""
+        self._front.apply(*front(self._configuration, self._folders))
 
     def _write_certificates(self, seen: dict[Host, Observation]) -> None:
         for target in (each.target for each in seen.values()):
@@ -106,40 +119,37 @@ class Supervisor:
         """Say which hosts have another state, once it is in force."""
         for name, (state, reason) in states.items():
             if self._states.get(name) != state:
-                say(f"{name} is {state}: {reason}")
+                tell(f"{name} is {state}: {reason}")
         self._states = {name: state for name, (state, _) in states.items()}
 
-    def _wait_until_in_force(self, generation: str) -> None:
-        """Wait until the balancing nginx answers by its newest configuration."""
-        deadline = time.monotonic() + _IN_FORCE_S
-        while _generation(self._folders.sockets / "balancer.sock") != generation:
-            self._balance.require_running()
-            if time.monotonic() > deadline:
-                raise CommandError("the balancing nginx does not take its new configuration")
-            time.sleep(_STEP_S)
+    def _tell_of_open_files(self) -> None:
+        connections = self._configuration.limits.balance_connections
+        wanted, allowed = wanted_files(connections), open_files(connections)
+        if allowed < wanted:
+            tell(
+                f"warning: {allowed} files may be open, and max_connections may need {wanted}: "
+                "raise the hard limit (ulimit -Hn, LimitNOFILE=) or lower max_connections"
+            )
 
     def _take_new_files(self) -> None:
         found = ProxyConfiguration.load(self._configuration.path)
         if found == self._configuration:
             return
-        self._front.test(front(found, self._folders))
-        say(f"{found.path}, or a file that it names, has changed")
-        other_files = found.digest != self._configuration.digest
+        self._front.test(front(found, self._folders)[0])
+        tell(f"{found.path}, or a file that it names, has changed")
         if found.limits != self._configuration.limits:
             self._stop_watches(set(self._watches))  # begun anew with the new ones
         self._configuration = found
+        self._tell_of_open_files()
         self._watch_hosts()
-        if other_files:
-            self._front.reload()
-            self._balance.reload()
 
     def _attempt(self, action: Callable[[], None]) -> None:
         """Do it, or say once why not and go on with what there is; the next round tries again."""
         try:
             action()
-        except CommandError as error:
+        except (CommandError, OSError, subprocess.SubprocessError) as error:
             if self._complaints.get(action.__name__) != str(error):
-                say(f"error: {error}; going on as before")
+                tell(f"error: {error}; going on as before")
             self._complaints[action.__name__] = str(error)
         else:
             self._complaints.pop(action.__name__, None)
@@ -173,7 +183,7 @@ class Supervisor:
             self._renew(min(ending, key=lambda each: each[0])[1])
 
     def _renew(self, host: LocalHost) -> None:
-        say(f"Renewing the token of {host.name}")
+        tell(f"Renewing the token of {host.name}")
         self._apply(without=host)
         time.sleep(_SETTLED_S)
         try:
@@ -187,26 +197,3 @@ class Supervisor:
         if rotate(self._folders.logs, limits.max_log_bytes, limits.kept_logs):
             self._front.reopen_logs()
             self._balance.reopen_logs()
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=1.0)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-def _generation(path: Path) -> str:
-    """Return which configuration answers on the socket; "" for none."""
-    connection = _UnixConnection(path)
-    try:
-        connection.request("GET", "/generation")
-        return connection.getresponse().read().decode()
-    except (OSError, http.client.HTTPException):
-        return ""
-    finally:
-        connection.close()

@@ -5,7 +5,7 @@ running, since a busy server may be late once; every other change counts at once
 """
 
 from dataclasses import replace
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 from reverse_proxy.hosts import Host, Observation
 from reverse_proxy.limits import Limits
@@ -22,21 +22,23 @@ class Watch:
         self._changed = changed
         self._stopped = Event()
         self._downs = 0
+        self._lock = Lock()
         # Before anybody relies on us: a host of which only the table has changed is not left out.
         self.look()
         self._thread = Thread(target=self._run, name=f"watch-{host.name}", daemon=True)
         self._thread.start()
 
     def look(self) -> None:
-        """Look at the host now."""
-        seen = self.host.observe()
-        if seen.target is None:  # where it was is where it will be looked for
-            seen = replace(seen, target=self.latest.target)
-        self._downs = self._downs + 1 if seen.state == DOWN else 0
-        late = 0 < self._downs < self._limits.down_after_polls
-        if seen != self.latest and not late:
-            self.latest = seen
-            self._changed.set()
+        """Look at the host now; what was seen first never replaces what was seen later."""
+        with self._lock:
+            seen = self.host.observe()
+            if seen.target is None:  # where it was is where it will be looked for
+                seen = replace(seen, target=self.latest.target)
+            self._downs = self._downs + 1 if seen.state == DOWN else 0
+            late = 0 < self._downs < self._limits.down_after_polls
+            if seen != self.latest and not late:
+                self.latest = seen
+                self._changed.set()
 
     def stop(self) -> None:
         """End the thread; a look that is under way is not waited for."""

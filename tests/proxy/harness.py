@@ -18,6 +18,7 @@ import requests
 
 from archive_builder import ROOT
 from reverse_proxy.folders import masters, state_folder
+from reverse_proxy.hosts import LOCAL_READY
 from server_control.ports import free_ports
 from tests.unit.local_http import Answer, Request
 
@@ -102,12 +103,16 @@ class Proxy:
         assert result.returncode == 0, result.stderr
         return result.stdout.strip()
 
-    def start(self, *, until: str = "ready") -> None:
-        """Start the proxy and wait until it says that it is ready, or as `until` tells."""
+    def start(self, *, until: str = "ready", hard_limit: int | None = None) -> None:
+        """Start the proxy and wait until it says that it is ready, or as `until` tells.
+
+        `hard_limit` is how many files it may open.
+        """
+        limited = ["prlimit", f"--nofile={hard_limit}"] if hard_limit else []
         began = self.output.count("Listening")
         with (self.folder / "output").open("a") as output:
             self.process = subprocess.Popen(
-                [ROOT / "scripts" / "proxy", "--config", self.path],
+                [*limited, ROOT / "scripts" / "proxy", "--config", self.path],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -176,9 +181,11 @@ class Proxy:
 
 
 @contextmanager
-def running(proxy: Proxy, *, until: str = "ready") -> Iterator[Proxy]:
+def running(
+    proxy: Proxy, *, until: str = "ready", hard_limit: int | None = None
+) -> Iterator[Proxy]:
     try:
-        proxy.start(until=until)
+        proxy.start(until=until, hard_limit=hard_limit)
         yield proxy
     finally:
         proxy.stop()
@@ -193,6 +200,6 @@ def answering(answer: Callable[[Request], Answer]) -> Callable[[Request], Answer
     """Return a fake host that is ready, and else answers so."""
 
     def respond(request: Request) -> Answer:
-        return Answer(READY.encode()) if request.path == "/ready" else answer(request)
+        return Answer(READY.encode()) if request.path == LOCAL_READY else answer(request)
 
     return respond

@@ -13,6 +13,8 @@ from tests.proxy.harness import TIMEOUT_S, Proxy, wait_for
 
 UMBRELLA = (SAMPLES / "umbrella.png").read_bytes()
 CLIENTS = 4
+# Between two requests of a client: servers that start meanwhile need the cores more.
+_PAUSE_S = 0.1
 # So many answers must come before a test goes on: all clients are at work then.
 _WARM = 3 * CLIENTS
 
@@ -57,7 +59,7 @@ def _ask(proxy: Proxy, path: str, result: Load, over: Event) -> None:
     with requests.Session() as session:
         session.trust_env, session.verify = False, str(proxy.folder / "server.pem")
         session.headers.update(proxy.authorization)
-        while not over.is_set():
+        while not over.wait(_PAUSE_S):
             try:
                 files = {"file": UMBRELLA}
                 answer = session.post(f"{proxy.url}{path}", files=files, timeout=TIMEOUT_S)

@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 
+from reverse_proxy.hosts import LOCAL_READY
 from tests.proxy.harness import TIMEOUT_S, Proxy, answering, remote, running, wait_for
 from tests.unit.local_http import Answer, Request, Server, refusing, serving
 
@@ -17,7 +18,7 @@ RESET = Answer(reset=True)
 
 
 def asked(server: Server) -> int:
-    return sum(request.path != "/ready" for request in server.requests)
+    return sum(request.path != LOCAL_READY for request in server.requests)
 
 
 @contextmanager
@@ -94,6 +95,7 @@ def test_one_host_is_tried_again_on_itself(make_proxy: MakeProxy) -> None:
         proxy = make_proxy(remote("one", host.url))
         with running(proxy):
             assert proxy.post(data=b"picture").status_code == 200
+            wait_for(lambda: bool(proxy.access_log()), "the line of the log")
             (line,) = proxy.access_log()
     assert line["tries"] == "503, 200"
 
@@ -155,7 +157,7 @@ def test_a_host_that_is_being_emptied_is_asked_only_when_no_other_is_there(
 
     def host(name: str) -> Callable[[Request], Answer]:
         def respond(request: Request) -> Answer:
-            if request.path != "/ready":
+            if request.path != LOCAL_READY:
                 return OK
             status = 200 if states[name] == "ready" else 503
             return Answer(json.dumps({"state": states[name]}).encode(), status)
@@ -177,8 +179,9 @@ def test_a_host_that_is_being_emptied_is_asked_only_when_no_other_is_there(
                 assert proxy.post(data=b"picture").status_code == 200
             assert asked(one) == before
             states["two"] = "draining"
+            # For 0.1 s nginx's old workers answer beside the new ones.
+            wait_for(lambda: proxy.get("/ready").status_code == 503, "all are draining")
             proxy.wait_until("draining")
-            assert proxy.get("/ready").status_code == 503
             for _ in range(6):
                 assert proxy.post(data=b"picture").status_code == 200
             assert asked(one) > before
@@ -199,18 +202,24 @@ def wait_until_gone(proxy: Proxy, server: Server) -> None:
 def test_a_host_with_tls_is_known_by_its_certificate(
     make_proxy: MakeProxy, certificates: Path
 ) -> None:
-    with serving(answering(lambda _: OK)) as host:
-        inner = make_proxy(remote("one", host.url))
-        with running(inner):
-            (inner.folder / "token").write_text(inner.token)
-            lines = (
-                f'token_file = "{inner.folder}/token"',
-                f'ca_file = "{certificates}/server.pem"',
-            )
-            outer = make_proxy(remote("machine", inner.url, *lines))
-            with running(outer):
-                assert outer.post(data=b"picture").status_code == 200
-            stranger = make_proxy(remote("machine", inner.url, lines[0]))
-            with running(stranger, until="down"):
-                assert stranger.post(data=b"picture").status_code == 503
+    with serving(answering(lambda _: OK), tls=certificates) as host:
+        url = host.url.replace("127.0.0.1", "localhost")
+        known = make_proxy(remote("machine", url, f'ca_file = "{certificates}/server.pem"'))
+        with running(known):
+            assert known.post(data=b"picture").status_code == 200
+        stranger = make_proxy(remote("machine", url))
+        with running(stranger, until="down"):
+            assert stranger.post(data=b"picture").status_code == 503
     assert asked(host) == 1
+
+
+def test_a_host_may_be_called_like_one_of_nginxs_sockets(make_proxy: MakeProxy) -> None:
+    names = ("balance", "nobody", "front")
+    with serving(answering(lambda _: OK)) as host:
+        proxy = make_proxy(*(remote(name, host.url) for name in names))
+        with running(proxy):
+            for name in names:
+                wait_until_seen(proxy, f"{name} is ready")
+            for _ in range(6):
+                assert proxy.post(data=b"picture").status_code == 200
+            wait_for(lambda: {each["host"] for each in proxy.access_log()} == {*names}, "all")

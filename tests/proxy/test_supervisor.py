@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +18,9 @@ import pytest
 import requests
 
 from archive_builder import ROOT
-from reverse_proxy.folders import masters
+from reverse_proxy.configuration import ProxyConfiguration
+from reverse_proxy.folders import Folders, masters
+from reverse_proxy.supervisor import Supervisor
 from tests.proxy.harness import TIMEOUT_S, Proxy, answering, remote, running, wait_for
 from tests.unit.local_http import Answer, Request, Server, serving
 
@@ -108,12 +111,12 @@ def test_a_host_is_added_to_the_file(make_proxy: MakeProxy, host: Server) -> Non
             wait_for(lambda: proxy.post().status_code == 200, "the new host answers")
             proxy.write([remote("two", host.url)])
             wait_for(
-                lambda: "Listening" in proxy.output and _names(proxy) == {"two"}, "one is gone"
+                lambda: "Listening" in proxy.output and _names(proxy) == {"host-two"}, "one is gone"
             )
 
 
 def _names(proxy: Proxy) -> set[str]:
-    return {path.stem for path in (proxy.root / "sockets").iterdir()} - {"balancer", "nobody"}
+    return {path.stem for path in (proxy.root / "sockets").glob("host-*")}
 
 
 def test_clients_keep_their_connections_when_hosts_change(
@@ -236,6 +239,70 @@ def test_a_taken_port_is_told(make_proxy: MakeProxy, host: Server) -> None:
     assert not list(proxy.state.glob("proxy.json"))
 
 
+def test_a_port_that_is_taken_is_told_and_taken_later(make_proxy: MakeProxy, host: Server) -> None:
+    proxy = make_proxy(remote("one", host.url, 'token_file = "one.token"'))
+    (proxy.folder / "one.token").write_text("first")
+    with running(proxy):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            text = proxy.path.read_text().replace("listen = [", f'listen = ["127.0.0.1:{port}", ')
+            proxy.path.write_text(text)
+            words = "the nginx called front does not take its new configuration"
+            wait_for(lambda: words in proxy.output, "it is told")
+            assert "Address already in use" in proxy.errors()
+            # What was in force goes on, and so do the hosts.
+            assert proxy.post().json() == {"token": "Bearer first"}
+            (proxy.folder / "one.token").write_text("second")
+            wait_for(lambda: proxy.post().json() == {"token": "Bearer second"}, "the new token")
+        wait_for(lambda: listening(port), "the address is free and taken")
+        assert proxy.output.count(words) == 1
+
+
+def test_a_full_disk_is_told_and_ends_nothing(make_proxy: MakeProxy, host: Server) -> None:
+    limits = "max_log_bytes = 1000\nkept_logs = 1\nsettle_s = 1"
+    proxy = make_proxy(remote("one", host.url, 'token_file = "one.token"'), limits=limits)
+    token = proxy.folder / "one.token"
+    token.write_text("first")
+    with running(proxy):
+        # What cannot be written, by root neither.
+        trial, rotated = proxy.root / "private" / "balance.trial", proxy.state / "logs/access.log.1"
+        trial.unlink()
+        trial.mkdir()
+        rotated.mkdir()
+        token.write_text("second")
+        wait_for(lambda: "balance.trial" in proxy.output, "the configuration is not written")
+        for _ in range(5):
+            assert proxy.post().json() == {"token": "Bearer first"}
+        wait_for(lambda: "access.log.1" in proxy.output, "the log is not moved")
+        trial.rmdir()
+        rotated.rmdir()
+        wait_for(lambda: proxy.post().json() == {"token": "Bearer second"}, "it goes on")
+        wait_for(rotated.exists, "the log is moved")
+        trial.unlink()
+        trial.mkdir()
+        # `stop` asserts that it ends in order.
+
+
+def test_an_nginx_that_hangs_in_its_test_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "proxy.toml"
+    file.write_text(
+        'listen = ["127.0.0.1:8080"]\n[[hosts]]\nname = "one"\nconfiguration = "none"\n'
+    )
+    folders = Folders(tmp_path, tmp_path, tmp_path, tmp_path, "")
+    supervisor = Supervisor(ProxyConfiguration.load(file), folders)
+
+    def hang() -> None:
+        raise subprocess.TimeoutExpired("nginx", 1)
+
+    for _ in range(2):
+        supervisor._attempt(hang)
+    assert capsys.readouterr().err.count("timed out after 1 seconds; going on as before") == 1
+
+
 def test_logs_that_have_grown_begin_anew(make_proxy: MakeProxy, host: Server) -> None:
     proxy = make_proxy(remote("one", host.url), limits="max_log_bytes = 1000\nkept_logs = 2")
     with running(proxy):
@@ -256,8 +323,27 @@ def test_run_by_root_the_workers_are_not_roots(make_proxy: MakeProxy, host: Serv
         workers = [process for process in proxy.children() if "worker" in process.cmdline()[0]]
         assert {process.username() for process in workers} == {"www-data"}
         assert len(workers) == 4
-        # And they cannot read the tokens.
-        assert (proxy.root / "private").stat().st_mode & 0o777 == 0o700
+        # And they cannot read the tokens, nor put sockets of their own in place of ours.
+        folders = [proxy.root / "private", proxy.root / "sockets", proxy.state / "logs"]
+        assert [each.stat().st_mode & 0o777 for each in folders] == [0o700, 0o710, 0o750]
+        assert {each.owner() for each in folders} == {"root"}
+
+
+def test_workers_may_open_what_their_connections_need(make_proxy: MakeProxy, host: Server) -> None:
+    proxy = make_proxy(remote("one", host.url), limits="max_connections = 100")
+    with running(proxy):
+        workers = [process for process in proxy.children() if "worker" in process.cmdline()[0]]
+        limits = [Path(f"/proc/{process.pid}/limits").read_text() for process in workers]
+        files = [re.findall(r"Max open files +(\d+)", each)[0] for each in limits]
+        assert sorted(files) == ["456", "456", "656", "656"]
+        assert "warning" not in proxy.output
+
+
+def test_a_hard_limit_that_is_too_low_is_told(make_proxy: MakeProxy, host: Server) -> None:
+    proxy = make_proxy(remote("one", host.url), limits="max_connections = 100")
+    with running(proxy, hard_limit=500):
+        assert "500 files may be open, and max_connections may need 656" in proxy.output
+        assert proxy.post().status_code == 200
 
 
 def test_a_certificate_that_is_gone_takes_its_host_along_and_nothing_else(

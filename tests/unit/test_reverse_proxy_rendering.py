@@ -1,6 +1,7 @@
 """What nginx is told of hosts, clients and files."""
 
 import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,36 @@ def rendered(one: str, two: str, *, ending: bool = False) -> str:
     ],
 )
 def test_who_gets_requests_and_who_stands_in(one: str, two: str, names: list[str]) -> None:
-    text = rendered(one, two).split("upstream hosts")[1].split("}")[0]
-    servers = re.findall(r"server unix:/t/sockets/(\w+)\.sock max_fails=0( backup)?;", text)
+    servers = in_upstream("hosts", rendered(one, two))
     assert servers == [(name, "") for name in names] + [(name, " backup") for name in names]
+
+
+def in_upstream(name: str, text: str) -> list[tuple[str, str]]:
+    block = text.split(f"upstream {name} {{")[1].split("}", maxsplit=1)[0]
+    pattern = r"server unix:/t/sockets/(?:host-)?(\w+)\.sock max_fails=0( backup)?;"
+    return re.findall(pattern, block)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "name"),
+    [
+        (IS_READY, IS_READY, "one"),
+        (DRAINING, IS_READY, "one"),
+        (DOWN, IS_READY, "nobody"),
+        (STARTING, DRAINING, "nobody"),
+    ],
+)
+def test_what_another_proxy_sends_stays_on_this_machine(one: str, two: str, name: str) -> None:
+    text = rendered(one, two)
+    assert in_upstream("local", text) == [(name, ""), (name, " backup")]
+    ready = text.split("location = /ready/local {")[1].split("}\\n")[0]
+    assert f'{"200" if one == IS_READY else "503"} \'{{"state": "{one}"' in ready
+
+
+def test_another_proxy_is_told_that_a_request_is_forwarded_and_torchserve_is_not() -> None:
+    one, two = rendered(IS_READY, IS_READY).split("upstream host_")[1:]
+    assert 'X-Forwarded-By-Proxy "";' in one
+    assert 'X-Forwarded-By-Proxy "yes";' in two
 
 
 def test_a_host_of_which_nothing_is_known_yet_is_nobody() -> None:
@@ -113,29 +141,47 @@ def test_the_generation_changes_with_anything() -> None:
 
 
 def test_the_front_does_not_change_with_the_hosts() -> None:
-    assert "sockets/one" not in front(configuration(), FOLDERS)
+    assert "host-one" not in front(configuration(), FOLDERS)[0]
+
+
+def test_the_fronts_generation_changes_with_its_files() -> None:
+    first = front(configuration(), FOLDERS)
+    assert first == front(configuration(), FOLDERS)
+    assert f"return 200 {first[1]};" in first[0]
+    assert front(configuration(digest="of a new certificate"), FOLDERS)[1] != first[1]
+
+
+@pytest.mark.parametrize(
+    ("hard", "allowed"), [(resource.RLIM_INFINITY, 456), (10_000, 456), (300, 300)]
+)
+def test_no_more_files_are_asked_for_than_may_be(
+    monkeypatch: pytest.MonkeyPatch, hard: int, allowed: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, hard))
+    text, _ = front(configuration(limits=Limits(max_connections=100)), FOLDERS)
+    assert f"worker_rlimit_nofile {allowed};" in text
 
 
 def test_tokens_are_compared_as_they_are() -> None:
     clients = (Client("shop", "a.b+c" + "d" * 32),)
-    text = front(configuration(clients=clients), FOLDERS)
+    text, _ = front(configuration(clients=clients), FOLDERS)
     assert r'"~^(?i:bearer) +a\.b\+c' + "d" * 32 + '$" shop;' in text
 
 
 def test_without_clients_anybody_may_ask() -> None:
-    assert "default anybody;" in front(configuration(), FOLDERS)
+    assert "default anybody;" in front(configuration(), FOLDERS)[0]
 
 
 def test_tls_and_hsts_come_with_a_certificate() -> None:
-    plain = front(configuration(), FOLDERS)
+    plain, _ = front(configuration(), FOLDERS)
     assert "ssl_protocols" not in plain
     assert 'Strict-Transport-Security "' not in plain
     files = {"certificate": Path("/c.pem"), "certificate_key": Path("/c.key")}
-    text = front(configuration(**files), FOLDERS)
+    text, _ = front(configuration(**files), FOLDERS)
     assert "listen 127.0.0.1:8443 ssl http2;" in text
     assert "ssl_protocols TLSv1.2 TLSv1.3;" in text
     assert 'Strict-Transport-Security "max-age=31536000" always;' in text
-    text = front(configuration(**files, limits=Limits(hsts_s=0)), FOLDERS)
+    text, _ = front(configuration(**files, limits=Limits(hsts_s=0)), FOLDERS)
     assert "max-age" not in text
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -61,6 +61,41 @@ def test_where_a_host_was_is_remembered_while_it_is_down() -> None:
     assert watched(READY, GONE, down_after_polls=1)[-1].target == READY.target
 
 
+class SlowOnce:
+    """A host whose second look begins before its third and is answered after it."""
+
+    name = "one"
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.begun, self.released = Event(), Event()
+
+    def observe(self) -> Observation:
+        self.looks += 1
+        number = self.looks
+        if number == 2:
+            self.begun.set()
+            assert self.released.wait(10)
+        return Observation(IS_READY, "", Target("http://one", str(number)))
+
+
+def test_an_older_look_never_replaces_a_newer_one() -> None:
+    host = SlowOnce()
+    watch = Watch(host, Limits(poll_s=1000.0), Event())  # type: ignore[arg-type]
+    older, newer = Thread(target=watch.look), Thread(target=watch.look)
+    try:
+        older.start()
+        assert host.begun.wait(10)
+        newer.start()
+        newer.join(0.2)  # it must wait for the older one
+        host.released.set()
+    finally:
+        for thread in (older, newer):
+            thread.join(10)
+        watch.stop()
+    assert watch.latest.target == Target("http://one", "3")
+
+
 @pytest.mark.parametrize(
     ("answer", "state"),
     [
@@ -75,7 +110,7 @@ def test_another_machines_proxy_says_its_state(answer: Answer, state: str, tmp_p
     (tmp_path / "token").write_text("abc\n")
 
     def respond(request: Request) -> Answer:
-        return answer if request.path == "/ready" else Answer(status=500)
+        return answer if request.path == "/ready/local" else Answer(status=500)
 
     with serving(respond) as server:
         seen = RemoteHost("two", server.url, tmp_path / "token").observe()
