@@ -27,7 +27,7 @@ def main() -> int:
             say("No server of this checkout is running.")
             return 0
         if options.now:
-            stop(note)
+            stop(note, patience_s=0)
         else:
             end(runtime, note, settle_s=options.settle_s, drain_s=options.drain_s)
         if left := processes(note):
@@ -44,7 +44,7 @@ def end(runtime: Runtime, note: Note, *, settle_s: float, drain_s: float) -> Non
         # One that never was ready has no requests, and would be waited for in vain.
         if runtime.started.exists():
             with drained(runtime.running(), runtime, note, settle_s=settle_s, drain_s=drain_s):
-                stop(note)
+                stop(note, patience_s=0)  # there is nothing left to finish
     except CommandError as error:
         say(f"Stopping all the same: {error}")
     stop(note)

@@ -109,18 +109,19 @@ def wait_until_ready(
         time.sleep(_POLL_S)
 
 
-def stop(note: Note, timeout_s: float = STOP_TIMEOUT_S) -> None:
-    """End the server's processes and wait until they are gone; kill what outstays the deadline.
+def stop(note: Note, patience_s: float = STOP_TIMEOUT_S) -> None:
+    """End the server's processes and wait until they are gone; kill what is left after patience.
 
-    The workers end with Java; one that does not, or that lost its Java, is killed.
+    The workers end with Java; one that does not, or that lost its Java, is killed. TorchServe
+    takes some five seconds to end, whether or not it has anything to finish.
     """
     if java := java_process(note):
         _ignore_gone(java.terminate)
-        psutil.wait_procs(processes(note), timeout=timeout_s)
+        psutil.wait_procs(processes(note), timeout=patience_s)
     left = processes(note)
     for process in left:
         _ignore_gone(process.kill)
-    psutil.wait_procs(left, timeout=timeout_s)
+    psutil.wait_procs(left, timeout=STOP_TIMEOUT_S)
 
 
 def _count_workers(configuration: Configuration, runtime: Runtime) -> tuple[int, int]:

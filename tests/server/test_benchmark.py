@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,4 +56,15 @@ def test_quick(command: list[str], demo_store: Path, tmp_path: Path) -> None:
     with Image.open(output / "benchmark.png") as image:
         assert image.format == "PNG"
     assert list(temp.iterdir()) == [], "temporary files are left behind"
-    assert set(RUN.glob("*")) == before, "a server's folder is left behind"
+    # Other servers may have come meanwhile; those of the benchmark know its folder.
+    left = [folder for folder in set(RUN.glob("*")) - before if str(temp) in told_in(folder)]
+    assert left == [], "a server's folder is left behind"
+
+
+def told_in(folder: Path) -> str:
+    """Return all that the files of a server's folder say; others remove theirs meanwhile."""
+    texts = []
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            texts.append(path.read_text(encoding="utf-8", errors="replace"))
+    return "".join(texts)

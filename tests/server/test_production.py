@@ -13,10 +13,9 @@ import pytest
 import requests
 
 from archive_builder import ROOT, SAMPLES
-from server_control.configuration import Configuration
 from server_control.keys import read
 from server_control.own_http import request
-from server_control.ports import free_ports
+from server_control.ports import PRODUCTION, free_ports, write_configuration
 from server_control.runtime import processes
 from tests.server.harness import Server
 
@@ -86,19 +85,13 @@ def production(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     )
     made = server.script("make-certificate", str(server.folder / "certificates"))
     assert made.returncode == 0, made.stderr
-    inference, management, metrics, *grpc_ports = free_ports(5)
-    values = {
-        **Configuration.read(ROOT / "deploy" / "config.properties").values,
-        "inference_address": f"https://127.0.0.1:{inference}",
-        "management_address": f"https://127.0.0.1:{management}",
-        "metrics_address": f"http://127.0.0.1:{metrics}",
-        "grpc_inference_port": str(grpc_ports[0]),
-        "grpc_management_port": str(grpc_ports[1]),
-        "model_store": str(demo_store),
-        "certificate_file": "certificates/server.pem",
-        "private_key_file": "certificates/server.key",
-    }
-    server.path.write_text(Configuration(server.path, values).text())
+    write_configuration(
+        server.path,
+        PRODUCTION,
+        model_store=str(demo_store),
+        certificate_file="certificates/server.pem",
+        private_key_file="certificates/server.key",
+    )
     try:
         shown = server.serve()
         (server.folder / "shown").write_text(shown.stdout)

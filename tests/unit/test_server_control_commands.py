@@ -184,7 +184,7 @@ def test_server_is_stopped_while_it_is_held_empty(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []
-    monkeypatch.setattr(stop, "stop", lambda _note: seen.append(runtime.draining.exists()))
+    monkeypatch.setattr(stop, "stop", lambda _note, **_: seen.append(runtime.draining.exists()))
 
     with serving(FakeTorchServe(runtime)) as server:
         note = start(runtime, configuration(server.url))

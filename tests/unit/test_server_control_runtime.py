@@ -440,7 +440,7 @@ def test_stop_asks_java_before_it_kills(note: Note, spawn: Spawn, tmp_path: Path
 def test_stop_kills_java_that_ignores_the_request(note: Note, spawn: Spawn) -> None:
     spawn(DEAF, *java(note.temp))
 
-    stop(note, timeout_s=0.3)
+    stop(note, patience_s=0.3)
 
     assert processes(note) == []
 
@@ -448,7 +448,7 @@ def test_stop_kills_java_that_ignores_the_request(note: Note, spawn: Spawn) -> N
 def test_stop_kills_workers_that_lost_their_java(note: Note, spawn: Spawn) -> None:
     spawn(DEAF, *worker(note.temp))
 
-    stop(note, timeout_s=5)
+    stop(note, patience_s=5)
 
     assert processes(note) == []
 
@@ -456,7 +456,7 @@ def test_stop_kills_workers_that_lost_their_java(note: Note, spawn: Spawn) -> No
 def test_stop_leaves_other_processes_alone(note: Note, spawn: Spawn) -> None:
     other = spawn(SLEEP, *java("another-folder"))
 
-    stop(note, timeout_s=0.3)
+    stop(note, patience_s=0.3)
 
     assert other.poll() is None
 
