@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,11 +113,19 @@ def packed(demo_store: Path, tmp_path: Path) -> Server:
     return server
 
 
-def test_a_read_only_container_serves_and_ends_by_sigterm(packed: Server, tmp_path: Path) -> None:
+@pytest.fixture
+def temp() -> Iterator[Path]:
+    """Return a folder with a short path: names of sockets have 107 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="t-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "tmp"
+
+
+def test_a_read_only_container_serves_and_ends_by_sigterm(packed: Server, temp: Path) -> None:
     serve = str(ROOT / "scripts" / "serve")
     ready = str(ROOT / "scripts" / "ready")
     metrics = packed.configuration.values["metrics_address"] + "/metrics"
-    with contained(packed, tmp_path / "tmp", serve, "--foreground") as container:
+    with contained(packed, temp, serve, "--foreground") as container:
         assert "umbrella" in wait_for_answer(container)
         assert container.first.uids().real == 10001
         # As a probe in the container, and from the proxy's beside it, which has other processes.
@@ -139,14 +148,14 @@ def test_a_read_only_container_serves_and_ends_by_sigterm(packed: Server, tmp_pa
         assert container.process.wait(SCRIPT_TIMEOUT_S) == 0
     require_free_ports(packed.configuration)
     # All that was written lay in the mounts, which are gone.
-    assert not list((tmp_path / "tmp").iterdir())
+    assert not list(temp.iterdir())
     assert not packed.runtime.folder.exists()
 
 
-def test_stop_inside_the_container_ends_it_well(packed: Server, tmp_path: Path) -> None:
+def test_stop_inside_the_container_ends_it_well(packed: Server, temp: Path) -> None:
     serve = str(ROOT / "scripts" / "serve")
     stop = [str(ROOT / "scripts" / "stop"), "--settle-s", "1", "--drain-s", "60"]
-    with contained(packed, tmp_path / "tmp", serve, "--foreground") as container:
+    with contained(packed, temp, serve, "--foreground") as container:
         wait_for_answer(container)
         # What preStop of Kubernetes runs; the container, and this with it, may end first.
         container.run(*stop, namespaces=("mount", "pid"))
@@ -154,9 +163,9 @@ def test_stop_inside_the_container_ends_it_well(packed: Server, tmp_path: Path) 
     require_free_ports(packed.configuration)
 
 
-def test_demo_weights_are_refused_in_a_container(packed: Server, tmp_path: Path) -> None:
+def test_demo_weights_are_refused_in_a_container(packed: Server, temp: Path) -> None:
     serve = str(ROOT / "scripts" / "serve")
     arguments = (serve, "--foreground", "--require-pretrained")
-    with contained(packed, tmp_path / "tmp", *arguments) as container:
+    with contained(packed, temp, *arguments) as container:
         assert container.process.wait(SCRIPT_TIMEOUT_S) == 1
     assert "holds demo weights" in (packed.folder / "stderr").read_text()
