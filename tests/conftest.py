@@ -1,5 +1,6 @@
 """What several tiers need: the optional test assets, and weights that need no network."""
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from archive_builder import MODEL_STORE
 from archive_builder.demo_weights import demo_weights, file_name
 
+# Processes of one run have folders beside each other.
+_XDIST = "PYTEST_XDIST_WORKER" in os.environ
 TIERS = ("archive", "server", "proxy", "browser")
 
 
@@ -34,9 +37,13 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model store that holds the demo weights and nothing else."""
     store = tmp_path_factory.mktemp("demo") / "model_store"
     store.mkdir()
-    # Fitted once a checkout: the file's name is a hash of all that it depends on.
+    # Fitted once a checkout (the file's name is a hash of all that it depends on), and once a run:
+    # of processes that test side by side one fits, the others wait and copy.
     fitted = MODEL_STORE / file_name()
-    if fitted.exists():
-        shutil.copy(fitted, store)
-    demo_weights(store)
+    if not fitted.exists():
+        shared = tmp_path_factory.getbasetemp().parent if _XDIST else store.parent
+        with (shared / "fitting.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            fitted = demo_weights(shared)
+    shutil.copy(fitted, store)
     return store
