@@ -16,10 +16,14 @@ STARTING, IS_READY, DRAINING, DOWN = "starting", "ready", "draining", "down"
 
 @dataclass(frozen=True)
 class Readiness:
-    """`state` is starting, ready, draining or down; `reason` says why, for people."""
+    """`state` is starting, ready, draining or down; `reason` says why, for people.
+
+    `models` are what TorchServe described, every version that it serves.
+    """
 
     state: str
     reason: str
+    models: tuple[Model, ...] = ()
 
     @property
     def is_ready(self) -> bool:
@@ -35,18 +39,19 @@ def readiness(configuration: Configuration, runtime: Runtime) -> Readiness:
     """
     started = runtime.started.exists()
     try:
-        models = describe(configuration, runtime)
+        models = tuple(describe(configuration, runtime))
     except CommandError as error:
         return Readiness(DOWN if started else STARTING, str(error))
     reason = "; ".join(_workers(model) for model in models)
     if not started:
-        return Readiness(STARTING, reason)
+        return Readiness(STARTING, reason, models)
     # Without a version in the path it is the default one that answers.
     if not models[0].ready:
-        return Readiness(DOWN, reason)
+        return Readiness(DOWN, reason, models)
     if runtime.draining.exists():
-        return Readiness(DRAINING, f"requests are finished, no new ones taken; {reason}")
-    return Readiness(IS_READY, reason)
+        reason = f"requests are finished, no new ones taken; {reason}"
+        return Readiness(DRAINING, reason, models)
+    return Readiness(IS_READY, reason, models)
 
 
 def _workers(model: Model) -> str:

@@ -116,9 +116,15 @@ class Runtime:
 
         Raises `CommandError` when no server is running.
         """
-        if self.note() is None or not self.effective.exists():
-            raise CommandError("no server of this configuration is running; see ./scripts/serve")
+        self.running_note()
         return Configuration.read(self.effective)
+
+    def running_note(self) -> Note:
+        """Return the note of the server that runs; raises `CommandError` when there is none."""
+        note = self.note()
+        if note is None or not self.effective.exists():
+            raise CommandError("no server of this configuration is running; see ./scripts/serve")
+        return note
 
     def certificate(self, configuration: Configuration) -> Path | None:
         """Return the certificate that the server was started with: its file may be a newer one."""

@@ -10,7 +10,7 @@ from archive_builder.command import CommandError, run, say
 from server_control.configuration import Configuration, selected_path
 from server_control.drain import add_options, drained
 from server_control.management import Model, describe, scale
-from server_control.runtime import Note, Runtime
+from server_control.runtime import Runtime
 
 _TIMEOUT_S = 180.0
 
@@ -62,9 +62,7 @@ def _find(configuration: Configuration, runtime: Runtime, version: str | None) -
 def _scale_down(
     configuration: Configuration, runtime: Runtime, model: Model, options: argparse.Namespace
 ) -> None:
-    note: Note | None = runtime.note()
-    if note is None:
-        raise CommandError("no server of this configuration is running")
+    note = runtime.running_note()
     with drained(configuration, runtime, note, settle_s=options.settle_s, drain_s=options.drain_s):
         scale(configuration, runtime, model, options.workers, _TIMEOUT_S)
 

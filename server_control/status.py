@@ -8,9 +8,9 @@ from typing import Any
 
 import psutil
 
-from archive_builder.command import CommandError, run
+from archive_builder.command import run
 from server_control.configuration import selected_path
-from server_control.management import Model, Worker, describe
+from server_control.management import Model, Worker
 from server_control.readiness import readiness
 from server_control.runtime import Runtime
 from server_control.table import table
@@ -27,21 +27,18 @@ def main() -> int:
     options = parser.parse_args()
     runtime = Runtime(selected_path())
     configuration = runtime.running()
-    state = readiness(configuration, runtime)
-    try:
-        models = describe(configuration, runtime)
-    except CommandError:
-        models = []
+    found = readiness(configuration, runtime)
     if options.json:
         document = {
-            **asdict(state),
+            "state": found.state,
+            "reason": found.reason,
             "url": configuration.prediction_url,
-            "models": [_document(model) for model in models],
+            "models": [_document(model) for model in found.models],
         }
         print(json.dumps(document, indent=2))
         return 0
-    print(f"{configuration.prediction_url}\n{state.state}: {state.reason}")
-    for model in models:
+    print(f"{configuration.prediction_url}\n{found.state}: {found.reason}")
+    for model in found.models:
         print("\n" + "\n".join(_lines(model)))
     return 0
 
