@@ -1,0 +1,1 @@
+"""Attacks on the service, and measurements of how it holds."""
