@@ -1,11 +1,15 @@
-"""Run by Python before a worker's first line: torch is loaded when it is first used.
+"""Run by Python before a worker's first line: torch is loaded when it is used, JSON when judged.
 
 TorchServe's worker imports torch for a single `isinstance` that is never asked about texts and
 bytes, the only answers of our handler. With OpenVINO nothing else needs it, and a worker without
 it starts a second earlier and holds 450 MB less. TorchServe puts the unpacked archive on the
 worker's PYTHONPATH, where Python looks for this name.
+
+Nor is TorchServe to decode what is declared to be JSON or text: a body of 32 MiB can hold millions
+of values, a gigabyte, and the handler counts them first.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
@@ -30,3 +34,4 @@ class LazyTorch:
 
 
 sys.meta_path.insert(0, LazyTorch)
+os.environ.setdefault("TS_DECODE_INPUT_REQUEST", "false")

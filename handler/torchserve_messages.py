@@ -1,7 +1,8 @@
 """TorchServe's rows and headers in, a plain `Request` out.
 
-A row holds a form's parts and a query's fields by name, or the raw body under `body`: bytes, text
-where text/* was declared, the decoded document where JSON was. The headers are the client's, in
+A row holds a form's parts and a query's fields by name, or the raw body under `body`: bytes, or
+where TorchServe decodes (`sitecustomize.py` keeps it from doing so) text where text/* was declared
+and the document where JSON was. The headers are the client's, in
 its own spelling, TorchServe's `explain`, and under each part's name the type of that part.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeGuard
 
 from densenet_classifier.answers import ListForm, SingleForm, TensorForm
-from densenet_classifier.documents import MAX_NAME, Part, read_document
+from densenet_classifier.documents import MAX_NAME, Part, read_document, require_few_values
 from densenet_classifier.errors import (
     DuplicatePartError,
     InvalidDocumentError,
@@ -111,6 +112,7 @@ def _read_body(body: object, headers: Headers, model_name: str) -> Request:
         return Request(SingleForm(), [Part(content)])
     # The binary tensor data extension tells in a header where its JSON ends.
     end = _length(headers, "inference-header-content-length")
+    require_few_values(content[:end])
     try:
         document = json.loads(content[:end])
     except json.JSONDecodeError as error:

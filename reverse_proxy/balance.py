@@ -56,7 +56,7 @@ def balance(
         "servers": "\n".join(_servers(folders, usable(seen))),
         "local_servers": "\n".join(_servers(folders, usable(ours))),
         "hosts": "\n".join(
-            _host(configuration, folders, host, observation.target, observation.state)
+            _host(configuration, folders, host, observation, observation.target)
             for host, observation in seen.items()
             if observation.target is not None
         ),
@@ -95,12 +95,16 @@ def _servers(folders: Folders, hosts: list[Host]) -> list[str]:
 
 
 def _host(
-    configuration: ProxyConfiguration, folders: Folders, host: Host, target: Target, state: str
+    configuration: ProxyConfiguration,
+    folders: Folders,
+    host: Host,
+    observation: Observation,
+    target: Target,
 ) -> str:
     url = urlsplit(target.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     # 503 of a TorchServe that is neither full nor being emptied would be our mistake to send to.
-    full = isinstance(host, LocalHost) and state == IS_READY
+    full = isinstance(host, LocalHost) and observation.state == IS_READY
     return fill(
         "host.conf",
         {
@@ -114,9 +118,29 @@ def _host(
             # An empty header is not sent.
             "forwarded": "" if isinstance(host, LocalHost) else "yes",
             "busy": "error_page 503 =429 @busy;" if full else "",
+            "few": "\n            ".join(_few(configuration, host, observation)),
             "tls": "\n            ".join(_tls(folders, target)),
         },
     )
+
+
+def _few(configuration: ProxyConfiguration, host: Host, observation: Observation) -> list[str]:
+    """Limit what waits in a TorchServe, and what of large requests; a proxy sees to that itself.
+
+    TorchServe would refuse as well, but only after it has shaken hands and read all of the
+    request, with the time that its workers need.
+    """
+    if not isinstance(host, LocalHost):
+        return []
+    limits = configuration.limits
+    waiting = [f"limit_conn any_{host.name} {observation.queue};"] if observation.queue else []
+    return [
+        *waiting,
+        f"limit_conn large_{host.name} {limits.large_requests};",
+        f"limit_conn largest_{host.name} {limits.largest_requests};",
+        "limit_conn_status 429;",
+        "error_page 429 @busy;",
+    ]
 
 
 def _authorization(target: Target) -> str:

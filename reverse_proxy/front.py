@@ -34,6 +34,7 @@ def front(configuration: ProxyConfiguration, folders: Folders) -> tuple[str, str
         **folders.values(),
         "open_files": open_files(limits.max_connections),
         "all_tries_s": limits.all_tries_s,
+        **limits.shares,
         "model": configuration.model,
         "clients": "\n".join(_clients(configuration.clients)),
         "tls": "\n    ".join(_tls(configuration)),

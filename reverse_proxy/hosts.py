@@ -20,7 +20,7 @@ import requests
 from archive_builder.command import CommandError
 from server_control import keys
 from server_control.configuration import Configuration
-from server_control.readiness import DOWN, DRAINING, IS_READY, readiness
+from server_control.readiness import DOWN, DRAINING, IS_READY, STARTING, readiness
 from server_control.runtime import Runtime
 
 # What a proxy says of its own machine alone: two that name each other would else keep each other
@@ -46,12 +46,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen of a host: `state` as in `server_control.readiness`; when its token ends."""
+    """What was seen of a host: `state` as in `server_control.readiness`; when its token ends.
+
+    `queue` is how many requests may wait there, None where only the host itself knows.
+    """
 
     state: str
     reason: str
     target: Target | None = None
     expires: datetime | None = None
+    queue: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,17 @@ class LocalHost:
         except CommandError as error:
             return Observation(DOWN, str(error))
         seen = readiness(configuration, runtime)
+        queue = seen.models[0].most_waiting if seen.models else None
         if seen.state not in {IS_READY, DRAINING} or not configuration.asks_for_tokens:
-            return Observation(seen.state, seen.reason, target)
+            return Observation(seen.state, seen.reason, target, queue=queue)
         try:
             key = keys.read(runtime, "inference")
             target = self._target(configuration, runtime, checked_token(key.token, self.name))
         except CommandError as error:
             return Observation(DOWN, str(error), target)
-        return Observation(seen.state, seen.reason, target, key.expires)
+        if not key.is_valid:  # clients would get TorchServe's 400; a clock was put forward
+            return Observation(STARTING, "its token has ended", target, key.expires)
+        return Observation(seen.state, seen.reason, target, key.expires, queue)
 
     def renew(self) -> None:
         """Have TorchServe make a new token; the one before it is refused at once."""

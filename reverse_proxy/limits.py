@@ -23,6 +23,9 @@ class Limits:
     requests_per_s: int = 100
     burst_requests: int = 200
     concurrent_requests: int = 128
+    # Requests that wait lie in Java's memory, and 256 of the largest would not fit into any.
+    large_requests: int = 64
+    largest_requests: int = 8
     max_connections: int = 2048
     nginx_workers: int = 2
 
@@ -69,6 +72,14 @@ class Limits:
     def balance_connections(self) -> int:
         """Of one worker of the balancing nginx: a request has four there, in front two."""
         return 2 * self.max_connections
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """Of large requests one client may have half of those that a host takes."""
+        return {
+            "large_share": -(-self.large_requests // 2),
+            "largest_share": -(-self.largest_requests // 2),
+        }
 
     @property
     def all_tries_s(self) -> int:

@@ -6,7 +6,7 @@ one, without end, with which new ones are asked for. A new one ends the one befo
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,13 +20,14 @@ from server_control.runtime import Runtime
 KINDS = ("inference", "management")
 # A token that ends within this time is as good as ended: who gets it has to be able to use it.
 _MARGIN = timedelta(seconds=15)
+_KEY_FILE_BYTES = 4096  # a block, and ten times what TorchServe writes
 
 
 @dataclass(frozen=True)
 class Key:
     """A token and when TorchServe will refuse it."""
 
-    token: str
+    token: str = field(repr=False)
     expires: datetime
 
     @property
@@ -75,6 +76,8 @@ def renew(configuration: Configuration, runtime: Runtime, kind: str) -> Key:
 
 def _renewed(configuration: Configuration, runtime: Runtime, kind: str) -> Key:
     before = read(runtime, kind)
+    if before.is_valid:  # one that has ended is no use: better to try
+        _require_room(runtime)
     try:
         response = request(
             "GET",
@@ -91,6 +94,22 @@ def _renewed(configuration: Configuration, runtime: Runtime, kind: str) -> Key:
         message = f"TorchServe answered, and {runtime.key_file} holds no new {kind} token"
         raise CommandError(message)
     return after
+
+
+def _require_room(runtime: Runtime) -> None:
+    """Raise `CommandError` where TorchServe could not write its file.
+
+    It ends the old token and empties the file first: on a full disk the new token, and the key to
+    ask for another, may then be known to nobody.
+    """
+    probe = runtime.key_file.with_suffix(".probe")
+    try:
+        probe.write_bytes(bytes(_KEY_FILE_BYTES))
+    except OSError as error:
+        message = f"no token is renewed, {probe} cannot be written: {error.strerror}"
+        raise CommandError(message) from error
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _entries(runtime: Runtime) -> dict[str, Any]:

@@ -41,11 +41,17 @@ class Model:
     workers: tuple[Worker, ...]
     pending: int
     capacity: int
+    batch_size: int
 
     @property
     def ready(self) -> int:
         """How many workers can answer."""
         return sum(worker.status == READY for worker in self.workers)
+
+    @property
+    def most_waiting(self) -> int:
+        """How many requests it can be handed at once without refusing one."""
+        return max(self.capacity, self.wanted * self.batch_size)
 
 
 def call(
@@ -130,6 +136,7 @@ def _model(answer: dict[str, Any], default: str) -> Model:
         tuple(_worker(worker) for worker in answer["workers"]),
         queue["pendingRequests"],
         queue["remainingCapacity"] + queue["pendingRequests"],
+        answer["batchSize"],
     )
 
 

@@ -71,8 +71,17 @@ class Runtime:
 
     @contextmanager
     def keys_locked(self) -> Iterator[None]:
-        """Keep others from renewing a token, for the moment that it takes."""
-        with (self.folder / "keys.lock").open("w") as file:
+        """Keep others from renewing a token, for the moment that it takes.
+
+        Raises `CommandError` where that cannot be, as on a full disk.
+        """
+        lock = self.folder / "keys.lock"
+        try:
+            file = lock.open("w")
+        except OSError as error:
+            message = f"{lock} cannot be written: {error.strerror}"
+            raise CommandError(message) from error
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -97,7 +106,12 @@ class Runtime:
         temp = tempfile.mkdtemp(prefix="densenet121-")
         note = Note(temp, dict(configuration), archive)
         self.started.unlink(missing_ok=True)
-        self._note.write_text(json.dumps(asdict(note), indent=2), encoding="utf-8")
+        try:
+            self._note.write_text(json.dumps(asdict(note), indent=2), encoding="utf-8")
+        except OSError:  # a full disk: what nothing notes nobody would remove
+            shutil.rmtree(temp, ignore_errors=True)
+            self._note.unlink(missing_ok=True)
+            raise
         return note
 
     def write_configuration(self, configuration: Configuration) -> Path:

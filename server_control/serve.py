@@ -151,12 +151,18 @@ def _require_same(note: Note, configuration: Configuration, asked: Record) -> No
     changes = differences(note.configuration, _settings(configuration), "configuration.")
     changes += differences(note.archive, asked)
     if changes:
-        lines = "".join(f"\n  {change}" for change in changes)
+        lines = "".join(f"\n  {_without_password(change)}" for change in changes)
         message = (
             "the server already runs, but not from what is asked for now. "
             f"Run ./scripts/stop first. What differs (running -> asked):{lines}"
         )
         raise CommandError(message)
+
+
+def _without_password(change: str) -> str:
+    """Return a line of `differences`, fit for a screen or a journal."""
+    name, colon, _ = change.partition(": ")
+    return f"{name}{colon}another" if name.endswith(".keystore_pass") else change
 
 
 def _show_answer(configuration: Configuration, runtime: Runtime, note: Note) -> None:

@@ -45,7 +45,7 @@ def end(runtime: Runtime, note: Note, *, settle_s: float, drain_s: float) -> Non
         if runtime.started.exists():
             with drained(runtime.running(), runtime, note, settle_s=settle_s, drain_s=drain_s):
                 stop(note, patience_s=0)  # there is nothing left to finish
-    except CommandError as error:
+    except (CommandError, OSError) as error:  # a full disk has no room for the marks
         say(f"Stopping all the same: {error}")
     stop(note)
 

@@ -25,6 +25,8 @@ _POLL_S = 0.25
 _REPORT_S = 5.0
 _LOG_LINES = 15
 _WORKER_DIED = "Backend worker process died"
+# After which TorchServe goes on without the model: no room to unpack it, an archive it cannot read.
+_NOT_LOADED = "Failed to load model"
 _LOG_CONFIGURATION = Path(__file__).with_name("log4j2.xml")
 
 
@@ -99,6 +101,8 @@ def wait_until_ready(
             raise CommandError("TorchServe ended while starting. " + _last_words(runtime))
         if any(_WORKER_DIED in line for line in _model_lines(runtime)):
             raise CommandError("a worker failed to load the model. " + _last_words(runtime))
+        if reasons := [line for line in _server_lines(runtime) if _NOT_LOADED in line]:
+            raise CommandError(f"TorchServe did not take the archive. {reasons[0]}")
         now = time.monotonic()
         if now - began > timeout_s:
             message = f"{ready} of {wanted} workers were ready after {timeout_s:.0f} s. "
@@ -150,6 +154,11 @@ def _model_lines(runtime: Runtime) -> list[str]:
     return _messages(runtime.logs / "model_log.log")
 
 
+def _server_lines(runtime: Runtime) -> list[str]:
+    """Return what TorchServe itself wrote."""
+    return _messages(runtime.logs / "ts_log.log")
+
+
 def _messages(path: Path) -> list[str]:
     return [_message(line) for line in _lines(path)]
 
@@ -157,9 +166,11 @@ def _messages(path: Path) -> list[str]:
 def _message(line: str) -> str:
     """Return what a line of a log says; whole, where a log configuration of another's made it."""
     try:
-        return str(json.loads(line)["message"])
-    except (ValueError, KeyError, TypeError):
+        record = json.loads(line)
+        said = [record["message"], *record.get("exception", "").strip().splitlines()[:1]]
+    except (ValueError, KeyError, TypeError, AttributeError):
         return line
+    return ": ".join(map(str, said))
 
 
 def _last_words(runtime: Runtime) -> str:
@@ -167,7 +178,7 @@ def _last_words(runtime: Runtime) -> str:
     for path, lines in (
         (runtime.logs / "model_log.log", _model_lines(runtime)),
         (runtime.console, _lines(runtime.console)),
-        (runtime.logs / "ts_log.log", _messages(runtime.logs / "ts_log.log")),
+        (runtime.logs / "ts_log.log", _server_lines(runtime)),
     ):
         if lines:
             words = "\n".join(f"  {line}" for line in lines[-_LOG_LINES:])

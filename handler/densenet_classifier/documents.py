@@ -11,6 +11,7 @@ of a list stays in that image's place.
 
 import base64
 import binascii
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +31,12 @@ _ACCEPTED = (
     'Send {"instances": [{"b64": "..."}, ...]}, a list of base64 texts, one object {"b64": '
     "\"...\"}, or the image itself, as the body or as form field 'file'."
 )
-# RFC 4648, section 5: the alphabet for URLs differs in these two.
-_STANDARD_ALPHABET = str.maketrans("-_", "+/")
+# RFC 4648, section 5: the alphabet for URLs differs in these two. What breaks lines is left out:
+# splitting there would make a string of each line, and there may be millions.
+_STANDARD_ALPHABET = str.maketrans("-_", "+/", string.whitespace)
+# What a document may have of the characters before its values: an image of MAX_IMAGES needs a few,
+# and a body of 32 MiB could hold 16 million values, a gigabyte.
+MAX_VALUES = 100_000
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,13 @@ def require_few(images: int) -> None:
         raise TooManyImagesError(message)
 
 
+def require_few_values(text: bytes | bytearray) -> None:
+    """Raise `InvalidDocumentError` for JSON that is too large when it is decoded."""
+    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        message = f"The JSON document has more than {MAX_VALUES} values, lists and objects."
+        raise InvalidDocumentError(message)
+
+
 def decode_base64(text: str) -> bytes:
     """Return the bytes of base64 text, in one of two alphabets, also broken into lines.
 
@@ -81,7 +93,7 @@ def decode_base64(text: str) -> bytes:
         header, comma, text = text.partition(",")
         if not comma or not header.endswith(";base64"):
             raise InvalidDocumentError("The data URL is not one of base64.")
-    text = "".join(text.split()).translate(_STANDARD_ALPHABET)
+    text = text.translate(_STANDARD_ALPHABET)
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:

@@ -15,6 +15,12 @@ WHITE = 255
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 _UNSCALED_MODES = ("I", "F")
 
+# What a JPEG's segment holds, several of which count as steps (`effort.py`). Pillow takes
+# microseconds for each tag, and a larger block has room for many.
+_MAX_EXIF_BYTES = 65_536
+_JPEG = ("JPEG", "MPO")
+_PNG_TEXT = "Raw profile type exif"  # as ImageMagick writes it, in hexadecimal digits
+
 # EXIF 2.32, tag 0x0112: how the stored rows and columns are turned to be seen upright.
 _AS_STORED = 1
 _TRANSPOSE = {
@@ -68,6 +74,10 @@ def on_white(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     # Pillow parses EXIF lazily and raises what a damaged block drives it to. A picture with
     # damaged EXIF is still a picture: every viewer shows it as stored.
+    if len(image.info.get("exif") or b"") > _MAX_EXIF_BYTES and image.format not in _JPEG:
+        return _AS_STORED
+    if len(image.info.get(_PNG_TEXT) or "") > 2 * _MAX_EXIF_BYTES:
+        return _AS_STORED
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # noqa: BLE001

@@ -21,7 +21,7 @@ _MODEL = {
     "modelUrl": "densenet121.mar",
     "minWorkers": 1,
     "workers": [{"id": "9000", "pid": 1, "status": "READY", "startTime": "", "gpu": False}],
-    "jobQueueStatus": {"pendingRequests": 0, "remainingCapacity": 1},
+    "batchSize": 2,
 }
 _DESCRIPTIONS = {"/models/densenet121", "/models/densenet121/all"}
 
@@ -40,13 +40,17 @@ class FakeTorchServe:
 
 @contextmanager
 def fake_torchserve(
-    folder: Path, name: str, answer: Callable[[Request], Answer]
+    folder: Path, name: str, answer: Callable[[Request], Answer], queue: int = 256
 ) -> Iterator[FakeTorchServe]:
-    """Run one that is ready; it is gone after the block, but for its folder's words."""
+    """Run one that is ready; it is gone after the block, but for its folder's words.
+
+    It says that `queue` requests may wait.
+    """
+    model = {**_MODEL, "jobQueueStatus": {"pendingRequests": 0, "remainingCapacity": queue}}
 
     def respond(request: Request) -> Answer:
         if request.path in _DESCRIPTIONS:
-            return Answer(json.dumps([_MODEL]).encode())
+            return Answer(json.dumps([model]).encode())
         return answer(request)
 
     path = folder / name / "config.properties"

@@ -57,6 +57,7 @@ def version(*states: str, number: str = "1.0", wanted: int | None = None) -> dic
         "minWorkers": len(states) if wanted is None else wanted,
         "maxWorkers": len(states) if wanted is None else wanted,
         "workers": workers,
+        "batchSize": 8,
         "jobQueueStatus": {"remainingCapacity": 97, "pendingRequests": 3},
     }
 

@@ -214,8 +214,9 @@ def test_the_most_probable_come_first(
 
 
 def test_equally_probable_classes_keep_their_order(classifier: Classifier) -> None:
-    equal = np.full(5, 0.2, np.float32)
-    assert classifier.most_probable(equal, 5) == [0, 1, 2, 3, 4]
+    # So many that a sort which is not stable would show.
+    equal = np.tile(np.array([0.0005, 0.0015], np.float32), 500)
+    assert classifier.most_probable(equal, 1000) == [*range(1, 1000, 2), *range(0, 1000, 2)]
 
 
 @pytest.mark.parametrize("index", range(5))
@@ -227,7 +228,7 @@ def test_a_class_is_found_by_its_id(index: int, classifier: Classifier) -> None:
 def test_an_unknown_id_is_refused(class_id: str, classifier: Classifier) -> None:
     with pytest.raises(InvalidOptionError, match="target: this model has no class") as caught:
         classifier.index_of(class_id)
-    assert len(str(caught.value)) < 100
+    assert str(caught.value).endswith(f"no class {class_id[:40]!r}.")
 
 
 def test_the_description(exact: Classifier, unpacked: Path) -> None:

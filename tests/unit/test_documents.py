@@ -14,8 +14,8 @@ from densenet_classifier.errors import (
     TooManyImagesError,
 )
 from densenet_classifier.options import NO_OPTIONS, Options
+from reliability.fuzzing.hostile import any_json
 from tests.unit.asking import base64_text
-from tests.unit.hostile import any_json
 
 # Its standard base64 has both letters that the alphabet for URLs replaces, and padding.
 CONTENT = b"\xfb\xff\xbe picture"
@@ -60,7 +60,9 @@ class TestBase64:
         with pytest.raises(InvalidDocumentError, match="not valid base64"):
             decode_base64(text)
 
-    @pytest.mark.parametrize("text", ["data:", "data:image/png,QUJD", "data:image/png;base64"])
+    @pytest.mark.parametrize(
+        "text", ["data:", "data:image/png,QUJD", "data:image/png;base64", 'data:;x=",";base64,QUJD']
+    )
     def test_a_data_url_of_another_kind_is_refused(self, text: str) -> None:
         with pytest.raises(InvalidDocumentError, match="data URL"):
             decode_base64(text)

@@ -4,7 +4,7 @@ import pytest
 
 from densenet_classifier import errors
 from densenet_classifier.errors import InternalError, RequestError, shown
-from tests.unit.hostile import nested
+from reliability.fuzzing.hostile import nested
 
 STATUS = {
     "NoImageError": 400,
@@ -58,6 +58,16 @@ def test_an_internal_error_reveals_nothing() -> None:
         "type": "InternalError",
         "message": "The server failed on this request. Its log says why.",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("OverloadedError", "The server had no time left"), ("DrainingError", "This server is being")],
+)
+def test_who_shall_try_again_is_told_so(name: str, start: str) -> None:
+    message = getattr(errors, name)().body()["message"]
+    assert message.startswith(start)
+    assert "Try again" in message
 
 
 def test_an_internal_error_takes_no_text() -> None:

@@ -52,6 +52,7 @@ FOREIGN = {
     "a PNG behind a line break": b"\n\x89PNG\r\n\x1a\n",
     "a PNG signature spoiled by text mode": b"\x89PNG\n\x1a\n",
     "the word avif": b"avifavifavifavif",
+    "avif across two brands": b"\0\0\0\x18ftypheic\0\0\0\0mif1..avif..",
     "RIFF and the end": b"RIFF",
 }
 

@@ -9,8 +9,8 @@ from densenet121_handler import DenseNet121Handler
 from densenet_classifier import documents
 from densenet_classifier.errors import UndecodableImageError
 from densenet_classifier.settings import Settings
+from reliability.fuzzing.hostile import any_json
 from tests.unit.asking import Ask, AskOne, base64_text, entry, tensor_request
-from tests.unit.hostile import any_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

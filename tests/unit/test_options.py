@@ -5,7 +5,7 @@ import pytest
 
 from densenet_classifier.errors import InvalidOptionError
 from densenet_classifier.options import NO_OPTIONS, OPTION_NAMES, Options
-from tests.unit.hostile import nested
+from reliability.fuzzing.hostile import nested
 
 NO_NUMBERS = [
     "abc", "", " ", "0x5", "5,0", "5 5", "nan", "inf", "-inf", "9" * 500, b"5",

@@ -217,6 +217,14 @@ def test_sixteen_bits_are_scaled(name: str, byte_order: str, encode: Callable[..
     assert np.array_equal(shown[..., 0], shown[..., 2])
 
 
+@pytest.mark.parametrize("kind", ["<u2", "<f4"])
+def test_wide_samples_become_narrow_ones(kind: str) -> None:
+    samples = np.array([[0, 128, 129, 65535]]).astype(kind)
+    narrow = eight_bit(Image.fromarray(samples))
+    assert narrow.mode == "L"  # a picture of 50 megapixels in floats would take 200 MB
+    assert np.asarray(narrow).tolist() == [[0, 0, 1, 255]]
+
+
 def test_the_ends_of_sixteen_bits_are_black_and_white(encode: Callable[..., bytes]) -> None:
     samples = np.array([[0, 65535]], np.uint16)
     assert rgb(encode(Image.fromarray(samples), "PNG"))[0].tolist() == [[0] * 3, [255] * 3]

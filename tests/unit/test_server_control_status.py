@@ -117,6 +117,7 @@ def test_document(runtime: Runtime, capsys: pytest.CaptureFixture[str]) -> None:
                 "wanted": 1,
                 "pending": 3,
                 "capacity": 100,
+                "batch_size": 8,
                 "workers": [
                     {
                         "id": "9000",

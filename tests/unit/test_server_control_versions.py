@@ -11,7 +11,7 @@ GREEN = {"model_version": "2", "weights": {"name": "custom:123"}}
 
 def model(version: str, status: str = READY, *, is_default: bool = False) -> Model:
     worker = Worker("9000", 1, status, "", "")
-    return Model("m", version, f"m-{version}.mar", is_default, 1, (worker,), 0, 256)
+    return Model("m", version, f"m-{version}.mar", is_default, 1, (worker,), 0, 256, 8)
 
 
 def test_columns_are_as_wide_as_they_have_to_be() -> None:

@@ -38,6 +38,7 @@ def observed(batch: Batch, metric: str) -> list[float]:
 class TestSeen:
     def test_a_refusal_names_the_error_and_the_images_that_came(self) -> None:
         assert Seen.refused(OverloadedError(), 3) == Seen(3, ("OverloadedError",))
+        assert Seen.refused(OverloadedError()).images == 0
 
     def test_answers_and_errors_stay_apart(self, pixels: list[Pixels]) -> None:
         bad, late = UndecodableImageError("cut"), OverloadedError()

@@ -61,6 +61,7 @@ class TestForm:
         request = read(*form({"ä" * length: PNG, "file": PNG}))
         long, file = request.parts
         assert isinstance(long.content, InvalidDocumentError) is refused
+        assert ("may have 255 characters, not 256" in str(long.content)) is refused
         assert request.form == ListForm(("ä" * 255, "file"))
         assert file == Part(PNG, "file")
 
@@ -81,6 +82,19 @@ class TestForm:
         request = read(*form({}, {"note": "a", "top_k": "5"}))
         assert isinstance(request.error, NoImageError)
         assert "the form fields note, top_k arrived" in str(request.error)
+
+    @pytest.mark.parametrize(
+        ("fields", "shown"),
+        [
+            (["a" * 41], f"the form fields {'a' * 40} arrived"),
+            (list("abcdefgh"), "the form fields a, b, c, d, e, f, g, h arrived"),
+            (list("abcdefghi"), "the form fields a, b, c, d, e, f, g, h, ... arrived"),
+        ],
+        ids=["a long name", "eight", "nine"],
+    )
+    def test_a_refusal_shows_some_of_the_fields(self, fields: list[str], shown: str) -> None:
+        request = read(*form({}, dict.fromkeys(fields, "text")))
+        assert shown in str(request.error)
 
     @pytest.mark.parametrize("accept", DOCUMENTS)
     def test_a_refusal_says_how_to_learn_more(self, accept: str) -> None:
@@ -137,6 +151,13 @@ class TestDuplicateParts:
         length = len(PNG) + 6000 + PART_OVERHEAD * 3
         assert self.sent(row, str(length)).error is None
         assert isinstance(self.sent(row, "99999").error, DuplicatePartError)
+
+    def test_a_part_of_json_counts_with_no_more_than_its_text(self) -> None:
+        row: Row = {"file": PNG, "note": {"a": "ä" * 3000}}
+        sent = len(PNG) + len('{"a": ""}') + 6000 + len("file") + len("note")
+        length = sent + PART_OVERHEAD * 3
+        assert self.sent(row, str(length)).error is None
+        assert isinstance(self.sent(row, str(length + 1)).error, DuplicatePartError)
 
     def test_a_form_of_which_no_part_can_be_read_has_no_duplicates(self) -> None:
         error = self.sent({}, "99999").error

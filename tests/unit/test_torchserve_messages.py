@@ -14,6 +14,7 @@ from densenet_classifier.errors import (
 )
 from densenet_classifier.options import Options
 from densenet_classifier.request import Request
+from reliability.fuzzing.hostile import any_json
 from tests.unit.asking import (
     EXPLAIN,
     NO_TYPE,
@@ -23,7 +24,6 @@ from tests.unit.asking import (
     base64_text,
     tensor_request,
 )
-from tests.unit.hostile import any_json
 from torchserve_messages import asks_for_description, asks_for_document, read_request
 
 PNG = bytearray(b"\x89PNG\r\n\x1a\n and more")

@@ -40,3 +40,4 @@ def test_a_refusal_has_the_form_and_tells_when_to_come_back(
     assert (response.status, response.content) == (answer.status, answer.content)
     assert response.headers == headers
     assert response.seen == Seen(3, (type(error).__name__,))
+    assert Response.refused(form, error).seen.images == 0

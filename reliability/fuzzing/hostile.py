@@ -11,7 +11,7 @@ _SCALARS: list[Any] = [
 _OPTIONS = ["top_k", "min_probability", "target"]
 
 
-def any_json(generator: random.Random, keys: Sequence[str], depth: int = 4) -> Any:
+def any_json(generator: random.Random, keys: Sequence[str], depth: int = 4) -> Any:  # noqa: ANN401
     """Return a value as `json.loads` might, of at most this depth."""
     kind = generator.random() if depth else 1.0
     size = generator.randrange(4)

@@ -1,0 +1,1 @@
+"""What the service is made of: pinned versions, known vulnerabilities, the bill of materials."""
