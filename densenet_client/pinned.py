@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.util.ssl_ import create_urllib3_context
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -28,7 +29,11 @@ class Pinned(HTTPAdapter):
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - handed on
         """Have every connection check the fingerprint."""
-        super().init_poolmanager(*arguments, assert_fingerprint=self._fingerprint, **named)
+        # A context of our own: that of urllib3 reads the system's authorities, 20 ms for nothing.
+        context = create_urllib3_context(cert_reqs=ssl.CERT_NONE)
+        super().init_poolmanager(
+            *arguments, assert_fingerprint=self._fingerprint, ssl_context=context, **named
+        )
 
 
 def _fingerprint(certificate: Path) -> str:

@@ -106,8 +106,9 @@ def describe(configuration: Configuration, runtime: Runtime) -> list[Model]:
     """Return every version that is served, the default one first."""
     path = f"/models/{configuration.model_name}"
     try:
-        (default,) = ask(configuration, runtime, "GET", path)
         versions = ask(configuration, runtime, "GET", f"{path}/all")
+        # The only one is the default; the proxy asks this twice a second.
+        (default,) = versions if len(versions) == 1 else ask(configuration, runtime, "GET", path)
         models = [_model(each, default["modelVersion"]) for each in versions]
     except (ValueError, KeyError, TypeError) as error:
         message = f"{configuration.management_url}{path} describes no model: is that TorchServe?"

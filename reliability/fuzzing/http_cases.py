@@ -67,8 +67,9 @@ _START_LINES = (
 class HttpCase:
     """Bytes for one connection.
 
-    `regular`: it is HTTP and whole, and has to be answered. `readable`: it is no form, or one
-    without fault, so that TorchServe itself has no reason for its 500. `explains` as in `Request`.
+    `regular`: it is HTTP and whole, and has to be answered. `readable`: it is no form and has an
+    address without fault, so that TorchServe itself has no reason for its 500. `explains` as in
+    `Request`.
     """
 
     number: int
@@ -121,8 +122,9 @@ class HttpCases:
             regular = False
         framing, body, whole = _framed(generator, body)
         head = CRLF.join([*lines, framing, b"Connection: close", b"", b""])
-        # What a form of TorchServe is goes by what is declared last, or by any of its headers.
-        readable = b"multipart" not in head.lower() and URLENCODED not in head.lower()
+        # What a form is to TorchServe goes by any header of that name.
+        is_form = b"multipart" in head.lower() or URLENCODED in head.lower()
+        readable = not is_form and paths is _PATHS and "%" not in path
         # TorchServe's own limits of a line and of headers; answers without a body.
         regular = regular and len(head) < 4000 and method not in ("HEAD", "OPTIONS", "X", "post")
         return HttpCase(

@@ -1,9 +1,9 @@
 """Requests over sockets to a running server, several at a time, beside a neighbour.
 
 An answer of the handler, known by its header X-Model-Weights, is judged as in process. What
-TorchServe answers by itself is counted apart: its 500 for forms that it cannot read is documented
-in the README, any other of its 5xx is a finding. So is a request that is HTTP and gets no answer, a
-change of the neighbour's answer, and another process in the place of a worker.
+TorchServe answers by itself is counted apart: its 500 for forms and addresses that it cannot read
+is its own (README), any other of its 5xx is a finding. So is a request that is HTTP and gets no
+answer, a change of the neighbour's answer, and another process in the place of a worker.
 """
 
 import http.client
@@ -97,11 +97,7 @@ def _verdict(case: HttpCase, answer: Answer | None) -> tuple[str, list[str]]:
 def _exchange(case: HttpCase, address: SplitResult) -> Answer | None:
     """Send a case on a connection of its own; None where that is closed without an answer."""
     with socket.create_connection((address.hostname, address.port), timeout=_HANG_S) as connection:
-        # It may have answered and closed before all was sent.
-        with suppress(ConnectionError):
-            connection.sendall(case.content)
-            if not case.regular:
-                connection.shutdown(socket.SHUT_WR)
+        _send(connection, case)
         response = http.client.HTTPResponse(connection)
         try:
             response.begin()
@@ -113,6 +109,18 @@ def _exchange(case: HttpCase, address: SplitResult) -> Answer | None:
         headers = response.headers
         weights, kind = headers.get("X-Model-Weights", ""), headers.get("Content-Type", "")
         return Answer(response.status, kind, content, weights)
+
+
+def _send(connection: socket.socket, case: HttpCase) -> None:
+    try:
+        connection.sendall(case.content)
+        if not case.regular:
+            connection.shutdown(socket.SHUT_WR)
+    except TimeoutError:
+        raise
+    # It may have answered and closed before all was sent.
+    except OSError:
+        return
 
 
 class _Neighbour:

@@ -109,6 +109,7 @@ class TestOneImage:
     def test_a_long_name_is_refused(self, length: int, *, refused: bool) -> None:
         content = content_of([{"b64": TEXT, "name": "ä" * length}])
         assert isinstance(content, InvalidDocumentError) is refused
+        assert ("may have 255 characters, not 256" in str(content)) is refused
 
     def test_of_no_bytes_is_left_to_the_decoder(self) -> None:
         assert content_of([""]) == b""
@@ -124,6 +125,10 @@ class TestOneImage:
     )  # fmt: skip
     def test_that_is_none_is_wrong_by_itself(self, image: object) -> None:
         assert isinstance(content_of([image]), InvalidDocumentError)
+
+    def test_that_is_none_is_told_what_is_one(self) -> None:
+        known = "base64 text, or an object {'b64': ...} or {'data': ...} or {'image_bytes': ...}."
+        assert str(content_of([5])) == f"An image must be {known}"
 
 
 class TestList:

@@ -1,6 +1,7 @@
 """Requests as bytes, and what the fuzzer says of the answers to them."""
 
 import json
+from functools import cache
 
 import pytest
 
@@ -17,6 +18,7 @@ PATH = "/predictions/m"
 SEED = 3
 
 
+@cache
 def numbers(*, regular: bool, readable: bool) -> list[int]:
     """Return cases that a server of Python's library can read."""
     cases = HttpCases(SEED, "m")

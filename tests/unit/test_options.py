@@ -80,9 +80,13 @@ def test_a_value_of_great_depth_is_refused_as_any_other(name: str) -> None:
         Options.from_mapping({name: nested(depth=10_000)})
 
 
-def test_the_message_shows_what_arrived() -> None:
-    with pytest.raises(InvalidOptionError, match="not 'five'"):
-        Options.from_mapping({"top_k": "five"})
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("top_k", "five", "'five'"), ("min_probability", "half", "'half'"), ("target", 5, "5")],
+)
+def test_the_message_shows_what_arrived(name: str, value: object, shown: str) -> None:
+    with pytest.raises(InvalidOptionError, match=f"not {shown}"):
+        Options.from_mapping({name: value})
 
 
 @pytest.mark.parametrize("name", OPTION_NAMES)

@@ -155,7 +155,7 @@ def test_nothing_is_refused_before_the_queue_is_passed(runtime: Runtime, note: N
     with empty(runtime, note, answer):
         pass
 
-    assert seen == [[False, False]] * 3  # two descriptions, one prediction
+    assert seen == [[False, False]] * 2  # a description, a prediction
 
 
 def test_queue_that_is_never_passed_is_an_error(runtime: Runtime, note: Note) -> None:

@@ -60,7 +60,7 @@ def test_answer_of_another_server_is_an_error(runtime: Runtime, answer: bytes) -
 def test_refusal_is_an_error_with_its_words(runtime: Runtime) -> None:
     with (
         serving(lambda _: Answer(b"Model not found\n", status=404)) as server,
-        pytest.raises(CommandError, match=r"GET http://.*/models/m answered 404: Model not found$"),
+        pytest.raises(CommandError, match=r"GET http://.*/m/all answered 404: Model not found$"),
     ):
         describe(configuration(server.url), runtime)
 

@@ -75,6 +75,13 @@ class TestInline:
             data = [data]
         assert read_tensors(tensor(shape=[1] * depth, data=data)).parts == PARTS[:1]
 
+    def test_data_nested_deeper_than_any_shape_hold_no_text(self) -> None:
+        data: Any = ONE
+        for _ in range(10):
+            data = [data]
+        (part,) = read_tensors(tensor(shape=[1], data=data)).parts
+        assert isinstance(part.content, InvalidDocumentError)
+
     @pytest.mark.parametrize("element", [None, 5, True, {}, {"b64": ONE}, "#", "ä"], ids=ascii)
     def test_a_bad_element_stays_in_its_place(self, element: object) -> None:
         first, bad, last = read_tensors(tensor_request([ONE, element, THREE])).parts
