@@ -71,6 +71,8 @@ def installed(file: Path) -> bool:
 
 def create_venv() -> None:
     """Create `.venv`, anew when another Python made it or when it was moved."""
+    if VENV.is_symlink():  # another checkout's: --clear would empty that one
+        sys.exit(f"error: {VENV} is a link; remove it, a .venv belongs to one checkout")
     note = VENV / ".made-by"
     if PYTHON.exists() and note.exists() and note.read_text(encoding="utf-8") == made_by():
         return

@@ -3,7 +3,7 @@
 import argparse
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psutil
@@ -59,7 +59,8 @@ def _lines(model: Model) -> list[str]:
 
 
 def _row(worker: Worker) -> tuple[str, ...]:
-    up = datetime.now(UTC) - datetime.fromisoformat(worker.started)
+    # Not below zero: clocks are put back.
+    up = max(datetime.now(UTC) - datetime.fromisoformat(worker.started), timedelta())
     process = _process(worker)
     memory = process["memory_bytes"]
     return (

@@ -4,4 +4,4 @@ Nothing in this package knows TorchServe; the entry module beside it translates.
 Importing it does nothing: no file is read, no setting of the process changed.
 """
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"

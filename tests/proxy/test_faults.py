@@ -141,8 +141,10 @@ def test_no_worker_takes_damaged_weights_and_mended_ones_bring_it_back(real: Ser
     assert len(own.lost(began)) <= CLIENTS
 
 
-def test_a_token_that_has_ended_already_costs_nothing(proxy: Proxy, real: Server) -> None:
-    """As by a clock that was put forward by a day."""
+def test_a_host_whose_token_has_ended_is_passed_over_until_it_is_renewed(
+    proxy: Proxy, real: Server
+) -> None:
+    """As the proxy sees a clock that was put forward; TorchServe's own clock stays here."""
     keys = json.loads(real.runtime.key_file.read_text())
     keys["inference"]["expiration time"] = "2000-01-01T00:00:00Z"
     before = proxy.output.count("Renewing the token of real")

@@ -37,7 +37,9 @@ LOSSY: dict[str, dict[str, object]] = {
 
 def rgb(content: bytes) -> Array:
     with Image.open(BytesIO(content)) as image:
-        result = on_white(eight_bit(upright(image)))
+        narrow = eight_bit(upright(image))
+        assert narrow.mode in {"L", "LA", "RGB", "RGBA"}  # what can be resized
+        result = on_white(narrow)
     assert result.mode == "RGB"
     return np.asarray(result)
 

@@ -180,6 +180,21 @@ def test_main_installs_again_when_an_included_file_changed(
     assert steps == ["create", "dev.txt"] * 2
 
 
+def test_a_link_to_another_checkouts_environment_is_left_alone(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "kept").touch()
+    link = tmp_path / "linked"
+    link.symlink_to(other)
+    monkeypatch.setattr(environment, "VENV", link)
+    monkeypatch.setattr(environment, "PYTHON", link / "bin" / "python")
+    with pytest.raises(SystemExit, match="is a link; remove it"):
+        environment.create_venv()
+    assert [each.name for each in other.iterdir()] == ["kept"]
+
+
 def test_failed_installation_is_tried_again(
     environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

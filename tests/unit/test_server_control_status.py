@@ -150,3 +150,15 @@ def test_no_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(CommandError, match="no server of this configuration is running"):
         status.main()
+
+
+def test_a_clock_that_was_put_back_makes_nobody_younger_than_nothing(
+    runtime: Runtime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = version("READY")
+    described["workers"][0]["startTime"] = "2999-01-01T00:00:00.000Z"
+
+    with serving(FakeTorchServe(runtime, [described])) as server:
+        show(runtime, server.url)
+
+    assert " 0:00:00 " in capsys.readouterr().out
