@@ -133,7 +133,7 @@ class HttpCases:
             head + body,
             regular and whole,
             readable,
-            "explain" in path,
+            "explain" in path or b"explain: True" in lines,
         )
 
     def _no_http(self, generator: random.Random, number: int) -> HttpCase:
@@ -142,7 +142,7 @@ class HttpCases:
             (b"\r\n\r\n", b"\n\n", b"\r\nHost: x\r\n\r\n", generator.randbytes(999))
         )
         content = start + rest if generator.random() < 0.8 else generator.randbytes(3000)
-        return HttpCase(number, "no HTTP", content, regular=False)
+        return HttpCase(number, "no HTTP", content, regular=False, readable=False)
 
     def _images(self, generator: random.Random) -> list[bytes]:
         files = generator.choices(self._files, k=generator.randint(1, 3))

@@ -142,7 +142,10 @@ class _Neighbour:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(_PAUSE_S):
+        over = False
+        while not over:
+            # Once more when all has been sent.
+            over = self._over.wait(_PAUSE_S)
             try:
                 answer = self._ask()
             except OSError as error:
