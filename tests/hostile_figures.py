@@ -39,7 +39,7 @@ def common(target: Target) -> dict[str, Callable[[], object]]:
     huge, metadata = bombs.declared_huge(), bombs.metadata()
     legal = {name: bombs.legal(name) for name in bombs.LEGAL}
     form = f"Content-Type: {bombs.FORM}"
-    many = bombs.document(32, bombs.png(30, 30))[:-1] + b', "top_k": 1000}'
+    many = bombs.document(8, bombs.png(30, 30))[:-1] + b', "top_k": 1000}'
     whole, part = bombs.UMBRELLA, 1000
     return {
         "idle-3000": lambda: attacks.idle(target, 3000, 12),
@@ -143,7 +143,9 @@ def measure(
 
 
 @contextmanager
-def started(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[Server, Proxy]]:
+def started(
+    folder: Path, settings: Mapping[str, str], limits: str
+) -> Iterator[tuple[Server, Proxy]]:
     """Run a TorchServe with demo weights and a proxy in front of it."""
     certificates = folder / "certificates"
     server = Server(
@@ -154,7 +156,7 @@ def started(folder: Path, settings: Mapping[str, str]) -> Iterator[tuple[Server,
     try:
         server.serve()
         table = f'name = "one"\nconfiguration = "{server.path}"'
-        with running(Proxy(folder / "proxy", certificates, [table])) as proxy:
+        with running(Proxy(folder / "proxy", certificates, [table], limits=limits)) as proxy:
             yield server, proxy
     finally:
         server.stop()
@@ -176,10 +178,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="pattern of the attacks' names")
     parser.add_argument("--target", choices=["torchserve", "proxy", "both"], default="both")
+    parser.add_argument("--limits", default="", help="lines of the proxy's [limits]")
     parser.add_argument("--vmargs", default="", help="Java's options")
     options = parser.parse_args()
     settings = {"vmargs": options.vmargs} if options.vmargs else {}
-    with TemporaryDirectory() as folder, started(Path(folder), settings) as (server, proxy):
+    with (
+        TemporaryDirectory() as folder,
+        started(Path(folder), settings, options.limits) as (server, proxy),
+    ):
         watched = Watched(groups_of(server, proxy))
         token = proxy.add_client("attacker")
         port = int(server.configuration.values["inference_address"].rpartition(":")[2])

@@ -5,10 +5,12 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,13 @@ from server_control.runtime import Runtime
 from tests.unit.asking import Ask, AskOne, Headers, Reply, Row
 
 COLOURS = ["#d02020", "#20c040", "#2030d0", "#e8e8e8", "#101010"]
+
+
+@pytest.fixture(autouse=True)
+def _private_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what `Runtime.write_note` makes for a server that never comes go with the test."""
+    below = types.SimpleNamespace(mkdtemp=partial(tempfile.mkdtemp, dir=tmp_path))
+    monkeypatch.setattr(runtime_module, "tempfile", below)
 
 
 @contextmanager

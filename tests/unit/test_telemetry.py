@@ -53,6 +53,10 @@ class TestSeen:
         assert seen.errors == ("UndecodableImageError", "OverloadedError")
         assert (seen.probabilities, seen.unrecognised) == ((0.75, 0.625), 1)
 
+    def test_what_was_recognised_is_not_among_the_unrecognised(self, pixels: list[Pixels]) -> None:
+        findings = [finding(pixels, 0.75)] * 3
+        assert Seen.answered(findings, [CLASS, CLASS, NONE]).unrecognised == 1
+
     def test_a_picture_counts_as_answered(self, pixels: list[Pixels]) -> None:
         seen = Seen.answered([finding(pixels, 0.75)], [b"PNG"])
         assert (seen.images, seen.probabilities, seen.unrecognised) == (1, (0.75,), 0)
