@@ -28,7 +28,7 @@ from reverse_proxy.watch import Watch
 from server_control.readiness import STARTING
 
 # nginx lets old and new workers run side by side for 0.1 s when it reloads.
-_SETTLED_S = 0.4
+_SETTLED_S = 1.0
 _RENEWAL_PAUSE_S = 10.0
 
 

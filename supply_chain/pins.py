@@ -6,6 +6,7 @@ nobody's business here. Needs no network; whether a pinned version has a known v
 network can tell (`audit.py`).
 """
 
+import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -23,7 +24,9 @@ _OF_PYTHON = {"pip"}  # comes with the interpreter, in the version that it has
 
 def installed_packages() -> Packages:
     """Return what is installed here."""
-    return {canonicalize_name(each.name): each for each in distributions()}
+    # Not by sys.path: setuptools adds what it brings for itself.
+    places = [sysconfig.get_path(each) for each in ("purelib", "platlib")]
+    return {canonicalize_name(each.name): each for each in distributions(path=places)}
 
 
 def requirement_files(root: Path = ROOT) -> list[Path]:

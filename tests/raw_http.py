@@ -114,8 +114,10 @@ def statuses(answer: bytes) -> list[int]:
 
 def half_close(connection: socket.socket) -> None:
     """Say with FIN that nothing more comes, and go on reading."""
-    # An SSLSocket's own shutdown would forget its keys.
-    socket.socket.shutdown(connection, socket.SHUT_WR)
+    # The other side may have ended it already.
+    with suppress(OSError):
+        # An SSLSocket's own shutdown would forget its keys.
+        socket.socket.shutdown(connection, socket.SHUT_WR)
 
 
 def reset(connection: socket.socket) -> None:

@@ -57,7 +57,7 @@ class Witness:
             self.incidents.append(f"asked for {request.url}")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     executable = shutil.which("chromium")
     if executable is None:

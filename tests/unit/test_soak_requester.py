@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 
@@ -21,6 +23,8 @@ from reliability.soak.requester import (
 )
 from reliability.soak.traffic import Case, cases, essence
 from tests.unit.local_http import Answer, Request, serving
+
+T = TypeVar("T")
 
 CASE = Case("photograph", 3, 200, "application/octet-stream", (b"one", b"two"))
 BAD = Case("no image", 1, 415, "application/octet-stream", (b"bad",))
@@ -49,7 +53,13 @@ def records(later: Callable[[Request], Answer], rate: float = 200.0) -> list[Rec
         return now[0](request)
 
     with serving(current) as server:
-        return asyncio.run(run(server.url))
+        return in_a_loop(run(server.url))
+
+
+def in_a_loop(step: Coroutine[Any, Any, T]) -> T:
+    """Run it in a thread of its own: in this one a browser may have a loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, step).result()
 
 
 def outcomes(found: list[Record]) -> set[str]:
@@ -94,7 +104,7 @@ def test_what_else_may_come(later: Answer, outcome: str) -> None:
 
 def test_a_server_that_is_wrong_when_idle_is_not_loaded() -> None:
     with pytest.raises(RuntimeError, match="photograph: an idle server answered 415"):
-        asyncio.run(_learn(Case("photograph", 1, 200, "text/plain", (b"bad",))))
+        in_a_loop(_learn(Case("photograph", 1, 200, "text/plain", (b"bad",))))
 
 
 async def _learn(case: Case) -> None:
