@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from archive_builder import SAMPLES
+from reliability.fuzzing.structures import png_chunk
 
 SIDE = 7000  # 49 million pixels, just below max_image_pixels
 HUGE = 60_000
@@ -34,12 +35,7 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
     """Return a grey PNG of that size by its header, with these chunks before its few bytes."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     all_ = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*each) for each in all_)
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*each) for each in all_)
 
 
 def declared_huge() -> dict[str, bytes]:

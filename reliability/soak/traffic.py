@@ -17,6 +17,7 @@ from typing import Any
 from urllib3.filepost import encode_multipart_formdata
 
 from archive_builder import MODEL_NAME
+from reliability.fuzzing.structures import png_chunk
 
 _BOUNDARY = "soak-5f1d"
 _FORM = f"multipart/form-data; boundary={_BOUNDARY}"
@@ -74,12 +75,7 @@ def bomb() -> bytes:
     """Return a PNG of 30 kB whose header promises 30000 x 30000 pixels."""
     header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(30_000_000))))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
 def _forms(*forms: Mapping[str, Any]) -> tuple[bytes, ...]:

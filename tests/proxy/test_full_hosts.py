@@ -12,6 +12,16 @@ from tests.proxy.harness import TIMEOUT_S, Proxy, running, wait_for
 from tests.unit.local_http import Answer, Request
 
 
+def waiting_for(release: Event) -> Callable[[Request], Answer]:
+    """Return a host that answers nobody before it is told to."""
+
+    def answer(_: Request) -> Answer:
+        release.wait(TIMEOUT_S)
+        return Answer(b"{}")
+
+    return answer
+
+
 @pytest.mark.parametrize(
     ("queue", "most"), [(4, 4), (1, 2)], ids=["as the queue holds", "a batch of each worker"]
 )
@@ -19,11 +29,7 @@ def test_a_host_gets_no_more_requests_than_may_wait(
     make_proxy: Callable[..., Proxy], tmp_path: Path, queue: int, most: int
 ) -> None:
     release = Event()
-
-    def answer(_: Request) -> Answer:
-        release.wait(TIMEOUT_S)
-        return Answer(b"{}")
-
+    answer = waiting_for(release)
     with (
         ThreadPoolExecutor(most) as pool,
         fake_torchserve(tmp_path, "one", answer, queue) as host,
@@ -46,11 +52,7 @@ def test_what_one_host_has_no_room_for_goes_to_another(
     make_proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     release = Event()
-
-    def answer(_: Request) -> Answer:
-        release.wait(TIMEOUT_S)
-        return Answer(b"{}")
-
+    answer = waiting_for(release)
     with (
         ThreadPoolExecutor(6) as pool,
         fake_torchserve(tmp_path, "one", answer, 2) as one,

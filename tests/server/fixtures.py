@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reliability.fuzzing.structures import png_chunk
 from tests.server.harness import Server, rewrite
 
 
@@ -104,9 +105,4 @@ def huge_png() -> bytes:
     """Return a PNG whose header promises 12000 x 12000 pixels, and almost nothing behind it."""
     header = struct.pack(">IIBBBBB", 12000, 12000, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in chunks)
-
-
-def _png_chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)

@@ -22,6 +22,7 @@ from densenet_classifier.errors import (
 from densenet_classifier.formats import FORMATS
 from densenet_classifier.images import LEAST_REDUCED, Pixels, center_crop, decode
 from densenet_classifier.settings import Settings
+from reliability.fuzzing.structures import png_chunk
 
 SETTINGS = Settings()
 
@@ -66,11 +67,6 @@ def tutorial(image: Image.Image) -> Pixels:
 
 def distance(one: Pixels, other: Pixels) -> int:
     return int(np.abs(one.astype(int) - other.astype(int)).max())
-
-
-def png_chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
 def png_header(width: int, height: int) -> bytes:
