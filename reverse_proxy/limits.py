@@ -34,13 +34,15 @@ class Limits:
     send_timeout_s: int = 30
     idle_timeout_s: int = 65
     connect_timeout_s: int = 2
-    # Above responseTimeout of model-config.yaml (60), so that TorchServe itself gives up first.
+    # Above responseTimeout of model-config.yaml (25) and the wait in its queue, so that TorchServe
+    # itself gives up first.
     answer_timeout_s: int = 65
 
     # Tries of one request on our own hosts together: an image that ends workers ends no more of
     # them. Another machine's proxy tries as often again, within one of these.
     tries: int = 3
-    # Below responseTimeout: what has hung one worker for that long is not handed to another.
+    # Above responseTimeout, so that the batch of a worker that hangs is answered by another, and
+    # below twice that: a request that hangs workers hangs no third.
     retry_window_s: int = 30
     retry_after_s: int = 1
 

@@ -3,8 +3,8 @@
 Pillow reads what stands around the pixels piece by piece, in Python: 10 MiB of the smallest pieces
 that a format has would take seconds, those of some formats minutes. Each piece costs a read at
 least, so reads are what is counted (`Source`), each as dear as the format makes it. What is dear
-without being read is found before Pillow begins (`foresee`), and a decoder that takes longer over
-each pixel than the others makes the picture count as a larger one (`weight`).
+without being read is found before Pillow begins (`foresee`), and pixels that take longer than a
+JPEG's count several times (`weight`).
 """
 
 import math
@@ -37,9 +37,14 @@ _MARKER = re.compile(b"\xff([\x01-\xcf\xd8-\xfe])")
 
 _JPEG_IN_TIFF = ("jpeg", "tiff_jpeg")
 
+# What 50 million pixels take at most, measured (docs/RELIABILITY.md): 0.5 s as JPEG, which is
+# decoded reduced, and 1.6 s in other formats; twice that as a coloured PNG of 16 bits a sample.
+_USUAL_WEIGHT = 2
+_WEIGHT_OF_DEEP_PNG = 4
+_DEEP = ("RGB;16B", "RGBA;16B")
 # Pillow's decoder of BMPs in run lengths is Python, and takes 0.2 microseconds a pixel.
 _RUN_LENGTHS = "bmp_rle"
-_WEIGHT_OF_RUN_LENGTHS = 20
+_WEIGHT_OF_RUN_LENGTHS = 40
 
 _PLACES = (273, 324)  # TIFF 6.0: StripOffsets, TileOffsets
 
@@ -85,7 +90,7 @@ def foresee(content: bytes | bytearray, name: str, steps: Steps) -> None:
 
 
 def weight(content: bytes | bytearray, image: Image.Image) -> int:
-    """Return how many times its pixels an opened image counts for.
+    """Return how many times its pixels an opened image counts for in its request.
 
     Raises `UndecodableImageError` for a JPEG of more scans than any encoder writes.
     """
@@ -94,10 +99,13 @@ def weight(content: bytes | bytearray, image: Image.Image) -> int:
     if image.info.get("compression") in _JPEG_IN_TIFF:
         # A JPEG a strip: where all scans are of a few strips, they are gone over as little.
         scans = content.count(_START_OF_SCAN) / max(1, _count_places(content))
-        return max(1, math.ceil(scans / _USUAL_SCANS))
-    # The plugins fill it with tuples that begin with the name of the decoder.
-    tiles = getattr(image, "tile", [])
-    return _WEIGHT_OF_RUN_LENGTHS if tiles and tiles[0][0] == _RUN_LENGTHS else 1
+        return max(_USUAL_WEIGHT, math.ceil(scans / _USUAL_SCANS))
+    # The plugins fill it with the names of decoders and their arguments.
+    decoder, *_, arguments = next(iter(getattr(image, "tile", [])), ("", ""))
+    if decoder == _RUN_LENGTHS:
+        return _WEIGHT_OF_RUN_LENGTHS
+    is_deep = image.format == "PNG" and arguments in _DEEP
+    return _WEIGHT_OF_DEEP_PNG if is_deep else _USUAL_WEIGHT
 
 
 def _count_scans(content: bytes | bytearray) -> int:

@@ -45,14 +45,15 @@ class Allowance:
     def take(self, pixels: int, times: int = 1) -> None:
         """Count one image; raise `TooManyPixelsError` when it is more than what is left.
 
-        Its pixels count several `times` where they take so much longer than others.
+        Its pixels count several `times` where they take so much longer than those of a JPEG.
         """
         if pixels * times > self._left:
             counted = "" if times == 1 else f", which count {times} times"
+            fits = pixels * times <= self._limit
             message = (
                 f"The image has {pixels} pixels{counted}, and the request's images may have "
-                f"{self._limit} together, of which {self._left} are left. Send it in another "
-                "request."
+                f"{self._limit} together, of which {self._left} are left. "
+                f"{'Send it in another request.' if fits else 'Send a smaller one, or a JPEG.'}"
             )
             raise TooManyPixelsError(message)
         self._left -= pixels * times
@@ -81,9 +82,8 @@ class Picture:
         foresee(content, name, allowance.steps)
         with _request_errors(name, settings):
             image = Image.open(Source(content, name, allowance.steps), formats=[name])
-            times = weight(content, image)
-            _check_size(image.size, settings.max_image_pixels, times)
-            allowance.take(image.width * image.height, times)
+            _check_size(image.size, settings.max_image_pixels)
+            allowance.take(image.width * image.height, weight(content, image))
             return cls(name, image, image.size, settings)
 
     def pixels(self, *, reduce: bool = True) -> Pixels:
@@ -171,16 +171,14 @@ def _check_bytes(content: bytes | bytearray, max_image_bytes: int) -> None:
         raise ImageTooLargeError(message)
 
 
-def _check_size(size: tuple[int, int], max_image_pixels: int, times: int) -> None:
+def _check_size(size: tuple[int, int], max_image_pixels: int) -> None:
     width, height = size
     if width < 1 or height < 1:
         message = f"The image has no pixels: its header says {width} x {height}."
         raise UndecodableImageError(message)
-    if width * height * times > max_image_pixels:
-        most = max_image_pixels // times
-        slow = "" if times == 1 else " of a BMP in run lengths, or a JPEG of so many scans"
+    if width * height > max_image_pixels:
         message = (
             f"The image has {width} x {height} = {width * height} pixels; "
-            f"at most {most} are accepted{slow}."
+            f"at most {max_image_pixels} are accepted."
         )
         raise TooManyPixelsError(message)

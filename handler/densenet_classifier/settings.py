@@ -35,8 +35,8 @@ class Settings:
         anything is decoded (50 million: pictures of 48-megapixel phones pass).
     max_images_per_request: most images of one request.
     max_request_pixels: most pixels of all images of one request together, so that nobody's
-        request keeps a worker from its neighbours' for long (100 million: eight photographs of
-        12 megapixels; a second or two of decoding).
+        request keeps a worker from its neighbours' for long; those of other formats than JPEG
+        count several times (`effort.weight`). 100 million: eight photographs of 12 megapixels.
     min_probability, max_perplexity: see `recognition.py`. 0 as min_probability recognises all.
     engine: openvino or torch; auto is torch where TorchServe gives the worker a GPU.
     precision: float32, float16 (on a GPU), bf16 or int8; auto is the fastest that archive,

@@ -85,7 +85,7 @@ def stand_in_handler(folder: Path) -> DenseNet121Handler:
     """Return a handler with the stand-in; `folder` is one of its own for its locks."""
     handler = DenseNet121Handler()
     handler.settings = Settings()
-    handler.time_s = 60.0  # responseTimeout
+    handler.time_s = 25.0  # responseTimeout
     handler.cores = Cores(folder, total=1)
     weights = np.random.default_rng(7).normal(0, 1, (_CLASSES, _FEATURES)).astype(np.float32)
     labels = load_labels(LABELS, _CLASSES)

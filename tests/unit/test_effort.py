@@ -2,6 +2,7 @@
 
 import random
 import struct
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -119,16 +120,49 @@ def test_a_bmp_of_very_many_runs_is_refused() -> None:
 def test_a_bmp_in_run_lengths_counts_for_more_pixels() -> None:
     rows = b"\1\1\0\0" * 1581
     assert decode(bmp(1580, rows), SETTINGS).shape == (224, 224, 3)
-    with pytest.raises(TooManyPixelsError, match="at most 2500000 are accepted of a BMP in run"):
+    with pytest.raises(TooManyPixelsError, match=r"40 times.* left\. Send a smaller one"):
         decode(bmp(1582, rows), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "times"),
+    [("JPEG", "RGB", 1), ("PNG", "RGBA", 2), ("PNG", "I;16", 2), ("WEBP", "RGB", 2)],
+)
+def test_pixels_count_by_what_their_format_takes(
+    name: str, mode: str, times: int, encode: Callable[..., bytes]
+) -> None:
+    content = encode(Image.new(mode, (30, 20)), name)
+    Picture.open(content, SETTINGS, Allowance(Settings(max_request_pixels=600 * times)))
+    with pytest.raises(TooManyPixelsError):
+        Picture.open(content, SETTINGS, Allowance(Settings(max_request_pixels=600 * times - 1)))
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (6, 4)], ids=["RGB", "RGBA"])
+def test_a_coloured_png_of_16_bits_a_sample_counts_twice_as_much(
+    colour: int, channels: int
+) -> None:
+    header = struct.pack(">IIBBBBB", 30, 20, 16, colour, 0, 0, 0)
+    pixels = zlib.compress(bytes((1 + 30 * 2 * channels) * 20))
+    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*each) for each in chunks)
+    Picture.open(content, SETTINGS, Allowance(Settings(max_request_pixels=2400))).pixels()
+    with pytest.raises(TooManyPixelsError, match="count 4 times"):
+        Picture.open(content, SETTINGS, Allowance(Settings(max_request_pixels=2399)))
+
+
+def test_a_request_may_have_one_of_the_largest_pictures_of_any_format() -> None:
+    allowance = Allowance(SETTINGS)
+    allowance.take(SETTINGS.max_image_pixels, 2)
+    with pytest.raises(TooManyPixelsError, match="Send it in another request"):
+        allowance.take(1)
 
 
 def test_several_of_them_share_the_pixels_of_a_request() -> None:
     allowance = Allowance(SETTINGS)
-    content = bmp(1500, b"\1\1\0\0" * 1501)
+    content = bmp(1000, b"\1\1\0\0" * 1001)
     for _ in range(2):
         Picture.open(content, SETTINGS, allowance)
-    with pytest.raises(TooManyPixelsError, match="2250000 pixels, which count 20 times, and"):
+    with pytest.raises(TooManyPixelsError, match="1000000 pixels, which count 40 times, and"):
         Picture.open(content, SETTINGS, allowance)
 
 
@@ -199,8 +233,8 @@ class TestScans:
                 assert weight(content, image) == times
 
     def test_of_a_large_picture_are_few(self, encode: Callable[..., bytes]) -> None:
-        with pytest.raises(TooManyPixelsError, match="a JPEG of so many scans"):
-            decode(jpeg(encode, b"", side=2000, scans=400), SETTINGS)
+        with pytest.raises(TooManyPixelsError, match="count 25 times"):
+            decode(jpeg(encode, b"", side=2100, scans=485), SETTINGS)
 
     def test_in_metadata_and_behind_the_picture_do_not_count(
         self, encode: Callable[..., bytes]
@@ -219,7 +253,7 @@ class TestScans:
     def test_of_a_jpeg_within_a_tiff_weigh_too(self, encode: Callable[..., bytes]) -> None:
         content = encode(Image.new("L", (64, 64)), "TIFF", compression="jpeg")
         with Image.open(Source(content, "TIFF", Steps())) as image:
-            assert weight(content, image) == 1
+            assert weight(content, image) == 2
             assert weight(content + b"\xff\xda" * 60, image) == 4
 
 

@@ -17,7 +17,8 @@ def texts(images: list[bytearray]) -> list[str]:
 class TestLimits:
     @pytest.fixture
     def settings(self, handler: DenseNet121Handler, monkeypatch: pytest.MonkeyPatch) -> Settings:
-        limits = Settings(max_images_per_request=3, max_request_pixels=2 * 64 * 48)
+        # Two of the pictures, whose pixels count twice: they are PNGs.
+        limits = Settings(max_images_per_request=3, max_request_pixels=2 * 2 * 64 * 48)
         monkeypatch.setattr(handler, "settings", limits)
         return limits
 

@@ -158,7 +158,7 @@ def test_a_picture_may_be_decoded_by_another_thread(
 
 
 def test_images_share_the_pixels_of_a_request(encode: Callable[..., bytes]) -> None:
-    content = encode(picture_of(20, 30), "PNG")
+    content = encode(picture_of(20, 30), "JPEG")
     allowance = Allowance(Settings(max_request_pixels=1799))
     for _ in range(2):
         Picture.open(content, SETTINGS, allowance).pixels()
@@ -171,7 +171,7 @@ def test_images_share_the_pixels_of_a_request(encode: Callable[..., bytes]) -> N
 
 
 def test_exactly_the_pixels_of_a_request_are_accepted(encode: Callable[..., bytes]) -> None:
-    content = encode(picture_of(20, 30), "PNG")
+    content = encode(picture_of(20, 30), "JPEG")
     allowance = Allowance(Settings(max_request_pixels=1200))
     sizes = [Picture.open(content, SETTINGS, allowance).size for _ in range(2)]
     assert sizes == [(20, 30)] * 2
@@ -182,13 +182,13 @@ def test_an_image_that_is_refused_leaves_its_pixels_to_the_next(
 ) -> None:
     allowance = Allowance(Settings(max_request_pixels=600))
     with pytest.raises(TooManyPixelsError):
-        Picture.open(encode(picture_of(20, 31), "PNG"), SETTINGS, allowance)
-    picture = Picture.open(encode(picture_of(20, 30), "PNG"), SETTINGS, allowance)
+        Picture.open(encode(picture_of(20, 31), "JPEG"), SETTINGS, allowance)
+    picture = Picture.open(encode(picture_of(20, 30), "JPEG"), SETTINGS, allowance)
     assert picture.pixels().shape == (224, 224, 3)
 
 
 def test_the_pixels_are_taken_when_the_picture_is_opened(encode: Callable[..., bytes]) -> None:
-    content = encode(picture_of(20, 30), "PNG")
+    content = encode(picture_of(20, 30), "JPEG")
     allowance = Allowance(Settings(max_request_pixels=600))
     Picture.open(content, SETTINGS, allowance)
     with pytest.raises(TooManyPixelsError, match="of which 0 are left"):

@@ -117,8 +117,8 @@ def test_a_pool_prepares_the_same_in_the_same_order(
     refused = Part(UnsupportedImageError("no image"))
     large = Request(SingleForm(), [*request_of(*images, b"", truncated).parts, refused])
     requests = [large, request_of(images[3]), request_of(), request_of(truncated, images[1])]
-    # Too little for the last image of the first request.
-    settings = Settings(max_request_pixels=5 * 64 * 48)
+    # Too little for the last image of the first request; a PNG's pixels count twice.
+    settings = Settings(max_request_pixels=5 * 2 * 64 * 48)
     expected = prepare(requests, settings, Budget())
     with ThreadPoolExecutor(threads) as pool:
         found = prepare(requests, settings, Budget(), pool.map)

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from archive_builder import ROOT
 from archive_builder.command import CommandError
@@ -141,6 +142,13 @@ def document_table(header: str) -> list[list[str]]:
     lines = (ROOT / "docs" / "PROXY.md").read_text(encoding="utf-8").split(f"| {header} |")[1]
     rows = lines.split("\n\n")[0].splitlines()[2:]
     return [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_what_hung_a_worker_is_handed_to_a_second_one_and_to_no_third() -> None:
+    model = yaml.safe_load((ROOT / "handler" / "model-config.yaml").read_text(encoding="utf-8"))
+    hung_s = model["responseTimeout"]
+    assert hung_s < Limits().retry_window_s < 2 * hung_s
+    assert hung_s < Limits().answer_timeout_s
 
 
 def test_every_limit_has_its_row_with_its_default() -> None:
