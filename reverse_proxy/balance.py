@@ -53,6 +53,8 @@ def balance(
         "connections": limits.balance_connections,
         "ready": _ready(seen, ending=ending),
         "local_ready": _ready(ours, ending=ending),
+        # A lone host that has no room has none for the second try either, which is no cheaper.
+        "full": "http_429" if len(usable(seen)) > 1 else "",
         "servers": "\n".join(_servers(folders, usable(seen))),
         "local_servers": "\n".join(_servers(folders, usable(ours))),
         "hosts": "\n".join(

@@ -22,7 +22,7 @@ from archive_builder import ROOT
 from archive_builder.archive import write_archive
 from archive_builder.checksums import CHECKSUMS_FILE
 from server_control.configuration import Configuration
-from server_control.ports import write_configuration
+from server_control.ports import PRODUCTION, write_configuration
 from server_control.runtime import Note, Runtime, java_process, processes
 from server_control.torchserve import require_free_ports
 
@@ -57,6 +57,18 @@ class Server:
                 "load_models": f"{self.model_name}.mar",
                 **settings,
             },
+        )
+
+    def write_production_configuration(self) -> None:
+        """Write deploy/config.properties instead, with a certificate; needs openssl."""
+        made = self.script("make-certificate", str(self.folder / "certificates"))
+        assert made.returncode == 0, made.stderr
+        write_configuration(
+            self.path,
+            PRODUCTION,
+            model_store=str(self.model_store),
+            certificate_file="certificates/server.pem",
+            private_key_file="certificates/server.key",
         )
 
     @property

@@ -15,7 +15,7 @@ import requests
 from archive_builder import ROOT, SAMPLES
 from server_control.keys import read
 from server_control.own_http import request
-from server_control.ports import PRODUCTION, free_ports, write_configuration
+from server_control.ports import free_ports
 from server_control.runtime import processes
 from tests.server.harness import Server
 
@@ -83,15 +83,7 @@ def production(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         demo_store,
         environment={"DENSENET121_WEIGHTS": "demo", "KEPT": "yes", **SECRETS},
     )
-    made = server.script("make-certificate", str(server.folder / "certificates"))
-    assert made.returncode == 0, made.stderr
-    write_configuration(
-        server.path,
-        PRODUCTION,
-        model_store=str(demo_store),
-        certificate_file="certificates/server.pem",
-        private_key_file="certificates/server.key",
-    )
+    server.write_production_configuration()
     try:
         shown = server.serve()
         (server.folder / "shown").write_text(shown.stdout)

@@ -19,7 +19,6 @@ import pytest
 from archive_builder import SAMPLES
 from reverse_proxy.nginx import find_nginx
 from server_control.keys import KINDS, read
-from server_control.ports import PRODUCTION, write_configuration
 from server_control.runtime import java_process, processes
 from tests.proxy.harness import Proxy, running, wait_for
 from tests.server.harness import Server
@@ -67,14 +66,7 @@ def pair(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("secrets")
     variables = {name: token_hex(16) for name in NAMES}
     server = Server(folder, demo_store, environment={"DENSENET121_WEIGHTS": "demo", **variables})
-    assert server.script("make-certificate", str(folder / "certificates")).returncode == 0
-    write_configuration(
-        server.path,
-        PRODUCTION,
-        model_store=str(demo_store),
-        certificate_file="certificates/server.pem",
-        private_key_file="certificates/server.key",
-    )
+    server.write_production_configuration()
     host = f'name = "one"\nconfiguration = "{server.path}"'
     try:
         served = server.serve()

@@ -43,7 +43,7 @@ def rendered(one: str, two: str, *, ending: bool = False) -> str:
     return balance(configuration(), FOLDERS, seen(one, two), ending=ending)[0]
 
 
-@pytest.mark.parametrize(
+HOSTS = pytest.mark.parametrize(
     ("one", "two", "names"),
     [
         (IS_READY, IS_READY, ["one", "two"]),
@@ -54,6 +54,17 @@ def rendered(one: str, two: str, *, ending: bool = False) -> str:
         (STARTING, DOWN, ["nobody"]),
     ],
 )
+
+
+@HOSTS
+def test_a_full_host_is_left_for_another_where_there_is_one(
+    one: str, two: str, names: list[str]
+) -> None:
+    (tries,) = re.findall(r"proxy_next_upstream (.*);", rendered(one, two).split("@lost")[0])
+    assert ("http_429" in tries.split()) == (len(names) > 1)
+
+
+@HOSTS
 def test_who_gets_requests_and_who_stands_in(one: str, two: str, names: list[str]) -> None:
     servers = in_upstream("hosts", rendered(one, two))
     assert servers == [(name, "") for name in names] + [(name, " backup") for name in names]
