@@ -34,8 +34,8 @@ class Limits:
     send_timeout_s: int = 30
     idle_timeout_s: int = 65
     connect_timeout_s: int = 2
-    # Above responseTimeout of model-config.yaml (25) and the wait in its queue, so that TorchServe
-    # itself gives up first.
+    # Above responseTimeout of model-config.yaml (25) and a usual wait in its queue, so that
+    # TorchServe itself gives up first.
     answer_timeout_s: int = 65
 
     # Tries of one request on our own hosts together: an image that ends workers ends no more of

@@ -37,7 +37,7 @@ _MARKER = re.compile(b"\xff([\x01-\xcf\xd8-\xfe])")
 
 _JPEG_IN_TIFF = ("jpeg", "tiff_jpeg")
 
-# What 50 million pixels take at most, measured (docs/RELIABILITY.md): 0.5 s as JPEG, which is
+# What 50 million pixels take at most, measured (docs/RELIABILITY.md): 0.5 s as JPEG of 20 scans,
 # decoded reduced, and 1.6 s in other formats; twice that as a coloured PNG of 16 bits a sample.
 _USUAL_WEIGHT = 2
 _WEIGHT_OF_DEEP_PNG = 4

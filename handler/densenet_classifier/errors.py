@@ -78,13 +78,16 @@ class UnsupportedImageError(RequestError):
 
 
 class UndecodableImageError(RequestError):
-    """An accepted format, but truncated, corrupt or of zero size: the client mends the file."""
+    """Truncated, corrupt, empty, or in too many pieces or scans: the client mends the file."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class TooManyPixelsError(RequestError):
-    """More pixels than `max_image_pixels`: the client scales it, or the operator allows more."""
+    """More pixels than one image or a request may have: the client scales it or asks again.
+
+    Or the operator allows more (`max_image_pixels`, `max_request_pixels`).
+    """
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 

@@ -49,11 +49,11 @@ class Allowance:
         """
         if pixels * times > self._left:
             counted = "" if times == 1 else f", which count {times} times"
-            fits = pixels * times <= self._limit
+            fits = pixels * times <= self._limit  # as the only one
+            advice = "Send it in another request." if fits else "Send a smaller one, or a JPEG."
             message = (
                 f"The image has {pixels} pixels{counted}, and the request's images may have "
-                f"{self._limit} together, of which {self._left} are left. "
-                f"{'Send it in another request.' if fits else 'Send a smaller one, or a JPEG.'}"
+                f"{self._limit} together, of which {self._left} are left. {advice}"
             )
             raise TooManyPixelsError(message)
         self._left -= pixels * times

@@ -1,4 +1,4 @@
-"""A server whose workers are ended after three seconds with one batch, instead of sixty."""
+"""A server whose workers are ended after three seconds with one batch, instead of twenty-five."""
 
 import shutil
 from pathlib import Path
