@@ -204,11 +204,28 @@ def test_a_gpu_runs_in_half_precision(
     device: str, network_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = []
+    warm_ups = []
     monkeypatch.setattr(TorchEngine, "__init__", lambda _, __, *rest: chosen.append(rest))
-    monkeypatch.setattr(TorchEngine, "run", lambda *_, **__: None)
-    TorchEngine.load(network_file, "auto", device)
-    TorchEngine.load(network_file, "float32", device)
-    assert chosen == [("float16", device), ("float32", device)]
+    monkeypatch.setattr(TorchEngine, "run", lambda *_, features: warm_ups.append(features))
+    for precision in ("auto", "float32", "bf16"):
+        TorchEngine.load(network_file, precision, device)
+    assert chosen == [("float16", device), ("float32", device), ("bf16", device)]
+    assert warm_ups == [True] * 3  # so that the first explanation is as fast as the next
+
+
+def test_on_a_cpu_torch_has_no_float16(network_file: Path) -> None:
+    assert TorchEngine.load(network_file, "auto", "cpu").precision == "float32"
+    with pytest.raises(SettingsError, match="does not have precision float16"):
+        TorchEngine.load(network_file, "float16", "cpu")
+
+
+def test_the_network_goes_where_it_is_told(network_file: Path) -> None:
+    network = load_network(network_file)
+    here = TorchEngine(network)
+    assert (here.precision, here.device) == ("float32", "cpu")
+    there = TorchEngine(network, "bf16", "meta")  # a device that holds nothing
+    found = {(each.device.type, each.dtype) for each in there._network.parameters()}
+    assert found == {("meta", torch.bfloat16)}
 
 
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
