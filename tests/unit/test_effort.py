@@ -188,6 +188,13 @@ def test_the_strips_of_a_bigtiff_are_counted(order: str) -> None:
         foresee(body, "TIFF", Steps())
 
 
+def test_a_tiff_whose_directory_lies_at_43_is_no_bigtiff() -> None:
+    entry = struct.pack("<HHII", 273, 4, 5_000_000, 0)
+    body = b"II*\0" + struct.pack("<I", 43) + bytes(35) + struct.pack("<H", 1) + entry
+    with pytest.raises(UndecodableImageError):
+        foresee(body, "TIFF", Steps())
+
+
 @pytest.mark.parametrize("content", [b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0+" + b"\xff" * 40])
 def test_what_is_wrong_with_a_tiff_is_left_to_pillow(content: bytes) -> None:
     foresee(content, "TIFF", Steps())
