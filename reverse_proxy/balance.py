@@ -42,6 +42,7 @@ def balance(
     `seen` has every host; `ending` says that this proxy itself is about to end.
     """
     limits = configuration.limits
+    asked = usable(seen)
     ours: dict[Host, Observation] = {
         host: each for host, each in seen.items() if isinstance(host, LocalHost)
     }
@@ -54,8 +55,8 @@ def balance(
         "ready": _ready(seen, ending=ending),
         "local_ready": _ready(ours, ending=ending),
         # A lone host that has no room has none for the second try either, which is no cheaper.
-        "full": "http_429" if len(usable(seen)) > 1 else "",
-        "servers": "\n".join(_servers(folders, usable(seen))),
+        "full": "http_429" if len(asked) > 1 else "",
+        "servers": "\n".join(_servers(folders, asked)),
         "local_servers": "\n".join(_servers(folders, usable(ours))),
         "hosts": "\n".join(
             _host(configuration, folders, host, observation, observation.target)

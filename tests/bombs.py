@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from archive_builder import SAMPLES
-from reliability.fuzzing.structures import png_chunk
+from reliability.fuzzing.structures import png as png_with
 
 SIDE = 7000  # 49 million pixels, just below max_image_pixels
 HUGE = 60_000
@@ -33,9 +33,8 @@ LEGAL: dict[str, tuple[str, dict[str, Any]]] = {
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
     """Return a grey PNG of that size by its header, with these chunks before its few bytes."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    all_ = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*each) for each in all_)
+    end = ((b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    return png_with(width, height, *chunks, *end, colour=0)
 
 
 def declared_huge() -> dict[str, bytes]:

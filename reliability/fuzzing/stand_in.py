@@ -14,10 +14,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import yaml
 
-from archive_builder import HANDLER, LABELS, MODEL_NAME
-from archive_builder.contents import CONFIGURATION
+from archive_builder import LABELS, MODEL_NAME
+from archive_builder.contents import model_configuration
 from densenet121_handler import DenseNet121Handler
 from densenet_classifier.classifier import Classifier
 from densenet_classifier.cores import Cores
@@ -85,7 +84,7 @@ def stand_in_handler(folder: Path) -> DenseNet121Handler:
     """Return a handler with the stand-in; `folder` is one of its own for its locks."""
     handler = DenseNet121Handler()
     handler.settings = Settings()
-    handler.time_s = 25.0  # responseTimeout
+    handler.time_s = float(model_configuration()["responseTimeout"])
     handler.cores = Cores(folder, total=1)
     weights = np.random.default_rng(7).normal(0, 1, (_CLASSES, _FEATURES)).astype(np.float32)
     labels = load_labels(LABELS, _CLASSES)
@@ -104,7 +103,6 @@ def handler_of(archive: Path | None, folder: Path) -> Iterator[DenseNet121Handle
         return
     with unpacked(archive) as files:
         # As many workers as cores: each has one thread.
-        configuration = yaml.safe_load((HANDLER / CONFIGURATION).read_text(encoding="utf-8"))
         handler = DenseNet121Handler()
-        handler.initialize(context_of(files, configuration))
+        handler.initialize(context_of(files, model_configuration()))
         yield handler

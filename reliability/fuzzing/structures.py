@@ -8,7 +8,7 @@ Files of other formats, and those whose structure is lost, come back as they are
 import random
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -51,6 +51,21 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
 
 
+def png(
+    width: int, height: int, *chunks: tuple[bytes, bytes], depth: int = 8, colour: int = 2
+) -> bytes:
+    """Return a PNG of that size by its header, and these chunks behind it.
+
+    `depth` is bits a sample; `colour` 0 is grey, 2 RGB, 6 RGBA (PNG specification, 11.2.2).
+    """
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return _png_of([(b"IHDR", header), *chunks])
+
+
+def _png_of(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return _PNG + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
 def _png(generator: random.Random, content: bytes) -> bytes:
     chunks: list[tuple[bytes, bytes]] = []
     at = len(_PNG)
@@ -70,7 +85,7 @@ def _png(generator: random.Random, content: bytes) -> bytes:
         chunks[index] = kind, _changed(generator, body)
     else:
         chunks = _rearranged(generator, chunks)
-    return _PNG + b"".join(png_chunk(*chunk) for chunk in chunks)
+    return _png_of(chunks)
 
 
 def _png_header(generator: random.Random, body: bytes) -> bytes:

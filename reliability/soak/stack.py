@@ -16,10 +16,10 @@ from typing import Any
 
 import psutil
 import requests
-import yaml
 
 from archive_builder import ROOT
 from archive_builder.command import CommandError
+from archive_builder.contents import model_configuration
 from benchmarks.ours import by_kind, run_script
 from reverse_proxy.folders import state_folder
 from server_control.configuration import Configuration
@@ -156,6 +156,5 @@ class Stack:
 
 def most_waiting() -> int:
     """Return how many requests TorchServe takes before it refuses: its queue, and all in work."""
-    text = (ROOT / "handler" / "model-config.yaml").read_text(encoding="utf-8")
-    model = yaml.safe_load(text)
+    model = model_configuration()
     return int(model["jobQueueSize"] + model["maxWorkers"] * model["batchSize"])

@@ -6,7 +6,6 @@ than any service sees, less than would make the rate one of refusals.
 
 import base64
 import json
-import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 from urllib3.filepost import encode_multipart_formdata
 
 from archive_builder import MODEL_NAME
-from reliability.fuzzing.structures import png_chunk
+from reliability.fuzzing.structures import png
 
 _BOUNDARY = "soak-5f1d"
 _FORM = f"multipart/form-data; boundary={_BOUNDARY}"
@@ -73,9 +72,7 @@ def essence(answer: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
 
 def bomb() -> bytes:
     """Return a PNG of 30 kB whose header promises 30000 x 30000 pixels."""
-    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(30_000_000))))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+    return png(30000, 30000, (b"IDAT", zlib.compress(bytes(30_000_000))))
 
 
 def _forms(*forms: Mapping[str, Any]) -> tuple[bytes, ...]:

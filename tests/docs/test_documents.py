@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from archive_builder import HANDLER, LABELS, ROOT
+from archive_builder import LABELS, ROOT
+from archive_builder.contents import model_configuration
 from densenet_classifier.answers import ListForm, SingleForm, TensorForm
 from densenet_classifier.documents import IMAGE_KEYS
 from densenet_classifier.errors import RequestError
@@ -54,8 +54,7 @@ def test_every_setting_of_the_handler_has_its_row_with_its_default() -> None:
 
 
 def test_the_configuration_in_the_archive_sets_the_documented_defaults() -> None:
-    configuration = yaml.safe_load((HANDLER / "model-config.yaml").read_text())
-    assert Settings.from_mapping(configuration["handler"]) == Settings()
+    assert Settings.from_mapping(model_configuration()["handler"]) == Settings()
 
 
 def test_every_variable_has_its_row_and_every_row_a_variable() -> None:

@@ -1,7 +1,6 @@
 """Servers that several tiers share: one with demo weights, one with real ones."""
 
 import shutil
-import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reliability.fuzzing.structures import png_chunk
+from reliability.fuzzing.structures import png
 from tests.server.harness import Server, rewrite
 
 
@@ -103,6 +102,4 @@ def _running(server: Server) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def huge_png() -> bytes:
     """Return a PNG whose header promises 12000 x 12000 pixels, and almost nothing behind it."""
-    header = struct.pack(">IIBBBBB", 12000, 12000, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+    return png(12000, 12000, (b"IDAT", zlib.compress(bytes(1000))))

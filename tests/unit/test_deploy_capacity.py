@@ -7,11 +7,12 @@ import pytest
 import yaml
 
 from archive_builder import ROOT
+from archive_builder.contents import model_configuration
 
 CAPACITY = (ROOT / "docs" / "CAPACITY.md").read_text(encoding="utf-8")
 PERFORMANCE = (ROOT / "docs" / "PERFORMANCE.md").read_text(encoding="utf-8")
 AUTOSCALER = ROOT / "deploy" / "kubernetes" / "base" / "autoscaler.yaml"
-MODEL = yaml.safe_load((ROOT / "handler" / "model-config.yaml").read_text(encoding="utf-8"))
+MODEL = model_configuration()
 KINDS = ("bf16", "int8")
 
 

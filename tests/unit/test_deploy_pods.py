@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from archive_builder import ROOT
+from archive_builder.contents import model_configuration
 from server_control.drain import add_options
 from server_control.environment import require_known_variables
 from server_control.torchserve import STOP_TIMEOUT_S
@@ -172,8 +172,7 @@ def test_there_is_time_to_settle_drain_and_end(overlay: str) -> None:
     unready_s = probe["periodSeconds"] * probe["failureThreshold"]
     assert asked.settle_s >= unready_s + ENDPOINTS_S
     # A request may take as long as a worker may.
-    model = yaml.safe_load((ROOT / "handler" / "model-config.yaml").read_text(encoding="utf-8"))
-    assert asked.drain_s >= model["responseTimeout"]
+    assert asked.drain_s >= model_configuration()["responseTimeout"]
     needed = asked.settle_s + asked.drain_s + STOP_TIMEOUT_S
     assert pod(overlay)["terminationGracePeriodSeconds"] >= needed
     grace = compose()["services"]["server"]["stop_grace_period"]

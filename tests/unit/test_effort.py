@@ -15,7 +15,7 @@ from densenet_classifier.errors import TooManyPixelsError, UndecodableImageError
 from densenet_classifier.images import Allowance, Picture, decode
 from densenet_classifier.settings import Settings
 from reliability.fuzzing import amplified
-from reliability.fuzzing.structures import png_chunk
+from reliability.fuzzing.structures import png, png_chunk
 
 SETTINGS = Settings()
 
@@ -141,10 +141,8 @@ def test_pixels_count_by_what_their_format_takes(
 def test_a_coloured_png_of_16_bits_a_sample_counts_twice_as_much(
     colour: int, channels: int
 ) -> None:
-    header = struct.pack(">IIBBBBB", 30, 20, 16, colour, 0, 0, 0)
     pixels = zlib.compress(bytes((1 + 30 * 2 * channels) * 20))
-    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
-    content = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*each) for each in chunks)
+    content = png(30, 20, (b"IDAT", pixels), (b"IEND", b""), depth=16, colour=colour)
     Picture.open(content, SETTINGS, Allowance(Settings(max_request_pixels=2400))).pixels()
     with pytest.raises(TooManyPixelsError, match="count 4 times"):
         Picture.open(content, SETTINGS, Allowance(Settings(max_request_pixels=2399)))

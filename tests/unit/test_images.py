@@ -22,7 +22,7 @@ from densenet_classifier.errors import (
 from densenet_classifier.formats import FORMATS
 from densenet_classifier.images import LEAST_REDUCED, Pixels, center_crop, decode
 from densenet_classifier.settings import Settings
-from reliability.fuzzing.structures import png_chunk
+from reliability.fuzzing.structures import png
 
 SETTINGS = Settings()
 
@@ -71,9 +71,7 @@ def distance(one: Pixels, other: Pixels) -> int:
 
 def png_header(width: int, height: int) -> bytes:
     """A sound header of an RGB picture; what should follow the first bytes of pixels is missing."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(100))
-    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", pixels)
+    return png(width, height, (b"IDAT", zlib.compress(bytes(100))))
 
 
 def gif_header(width: int, height: int) -> bytes:

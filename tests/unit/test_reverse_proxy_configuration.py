@@ -6,10 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import yaml
 
 from archive_builder import ROOT
 from archive_builder.command import CommandError
+from archive_builder.contents import model_configuration
 from reverse_proxy.configuration import DEFAULT, ProxyConfiguration, clients_file
 from reverse_proxy.hosts import LocalHost, RemoteHost
 from reverse_proxy.limits import Limits
@@ -145,8 +145,7 @@ def document_table(header: str) -> list[list[str]]:
 
 
 def test_what_hung_a_worker_is_handed_to_a_second_one_and_to_no_third() -> None:
-    model = yaml.safe_load((ROOT / "handler" / "model-config.yaml").read_text(encoding="utf-8"))
-    hung_s = model["responseTimeout"]
+    hung_s = model_configuration()["responseTimeout"]
     assert hung_s < Limits().retry_window_s < 2 * hung_s
     assert hung_s < Limits().answer_timeout_s
 

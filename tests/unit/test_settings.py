@@ -4,10 +4,10 @@ import re
 from typing import Any
 
 import pytest
-import yaml
 from PIL import Image
 
 from archive_builder import HANDLER, ROOT
+from archive_builder.contents import model_configuration
 from densenet_classifier.settings import ENGINES, PRECISIONS, Settings, SettingsError
 
 NAMES = [field.name for field in dataclasses.fields(Settings)]
@@ -26,8 +26,7 @@ RANGES: dict[str, tuple[float, float]] = {
 
 @pytest.fixture(scope="module")
 def section() -> dict[str, Any]:
-    config = yaml.safe_load((HANDLER / "model-config.yaml").read_text())
-    result: dict[str, Any] = config["handler"]
+    result: dict[str, Any] = model_configuration()["handler"]
     return result
 
 
