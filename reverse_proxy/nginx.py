@@ -12,6 +12,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from archive_builder.command import CommandError
 from reverse_proxy.folders import Folders
 from reverse_proxy.generation import answered_by
@@ -52,6 +54,7 @@ class Nginx:
         self._late = ""
         self._again = 0.0
         self._process: subprocess.Popen[bytes] | None = None
+        self._earlier: set[psutil.Process] = set()
 
     def apply(self, text: str, generation: str) -> None:
         """Put a configuration into force, starting nginx if need be, unless it is already.
@@ -79,8 +82,15 @@ class Nginx:
                 start_new_session=True,  # Ctrl-C in this terminal is for us; we end it in order
             )
         else:
+            with suppress(psutil.NoSuchProcess):
+                self._earlier.update(psutil.Process(self._process.pid).children())
             self._process.send_signal(signal.SIGHUP)
         self._wait_until_in_force(text, generation, time.monotonic() + timeout_s)
+
+    def works_by_earlier(self) -> bool:
+        """Return whether there are requests left that came under an earlier configuration."""
+        self._earlier = {worker for worker in self._earlier if worker.is_running()}
+        return bool(self._earlier)
 
     def test(self, text: str) -> None:
         """Raise `CommandError` with nginx's words where it would not take this configuration."""

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from archive_builder.command import CommandError, say
-from reverse_proxy.balance import balance, certificate_file
+from reverse_proxy.balance import balance, certificate_file, usable
 from reverse_proxy.configuration import ProxyConfiguration
 from reverse_proxy.folders import Folders
 from reverse_proxy.front import front
@@ -27,9 +27,9 @@ from reverse_proxy.nginx import Nginx
 from reverse_proxy.watch import Watch
 from server_control.readiness import STARTING
 
-# nginx lets old and new workers run side by side for 0.1 s when it reloads.
-_SETTLED_S = 1.0
 _RENEWAL_PAUSE_S = 10.0
+# nginx lets old and new workers run side by side for 0.1 s when it reloads.
+_LONE_PATIENCE_S = 1.0
 
 
 def tell(text: str) -> None:
@@ -50,7 +50,8 @@ class Supervisor:
         self._watches: dict[Host, Watch] = {}
         self._states: dict[str, str] = {}
         self._complaints: dict[str, str] = {}
-        self._renewed = 0.0
+        self._renewing: LocalHost | None = None
+        self._renewal = 0.0  # when one began, or the last one ended
 
     def run(self) -> None:
         """Start, and keep everything in step until something is raised."""
@@ -90,12 +91,12 @@ class Supervisor:
     def _seen(self) -> dict[Host, Observation]:
         return {host: self._watches[host].latest for host in self._configuration.hosts}
 
-    def _apply(self, *, without: Host | None = None, ending: bool = False) -> None:
-        """Put into force what the hosts are now; `without` is a host to pass over."""
+    def _apply(self, *, ending: bool = False) -> None:
+        """Put into force what the hosts are now; one whose token is renewed is passed over."""
         seen = self._seen()
         states = {host.name: (each.state, each.reason) for host, each in seen.items()}
-        if without is not None:
-            seen[without] = replace(seen[without], state=STARTING)
+        if self._renewing in seen:
+            seen[self._renewing] = replace(seen[self._renewing], state=STARTING)
         self._write_certificates(seen)
         text, generation = balance(self._configuration, self._folders, seen, ending=ending)
         self._balance.apply(text, generation)
@@ -167,10 +168,22 @@ class Supervisor:
     def _renew_tokens(self) -> None:
         """Renew the token that ends first, if soon; TorchServe refuses the old one from then on.
 
-        So the host is passed over meanwhile. Where it is the only one, requests of that moment
-        get 503 with Retry-After: better than the 400 that the old token would bring.
+        So the host is passed over meanwhile, and what may still bring the old token is waited for.
+        Where it is the only one, requests of that moment get 503 with Retry-After: better than the
+        400 that the old token would bring.
         """
-        if time.monotonic() - self._renewed < _RENEWAL_PAUSE_S:
+        if self._renewing is None:
+            self._begin_renewal()
+            return
+        self._apply()  # raises where it is not in force
+        lone = not usable({h: seen for h, seen in self._seen().items() if h != self._renewing})
+        patience_s = _LONE_PATIENCE_S if lone else self._configuration.limits.all_tries_s
+        waited_s = time.monotonic() - self._renewal
+        if waited_s > patience_s or not self._balance.works_by_earlier():
+            self._renew(self._renewing)
+
+    def _begin_renewal(self) -> None:
+        if time.monotonic() - self._renewal < _RENEWAL_PAUSE_S:
             return
         soon = datetime.now(UTC) + timedelta(seconds=self._configuration.limits.renew_before_s)
         ending = [
@@ -179,17 +192,19 @@ class Supervisor:
             if seen.expires is not None and seen.expires < soon and isinstance(host, LocalHost)
         ]
         if ending:
-            self._renewed = time.monotonic()
-            self._renew(min(ending, key=lambda each: each[0])[1])
+            self._renewal = time.monotonic()
+            self._renewing = min(ending, key=lambda each: each[0])[1]
+            self._apply()
 
     def _renew(self, host: LocalHost) -> None:
         tell(f"Renewing the token of {host.name}")
-        self._apply(without=host)
-        time.sleep(_SETTLED_S)
         try:
             host.renew()
         finally:
-            self._watches[host].look()
+            self._renewing = None
+            self._renewal = time.monotonic()
+            if host in self._watches:
+                self._watches[host].look()
             self._apply()
 
     def _rotate_logs(self) -> None:

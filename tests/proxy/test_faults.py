@@ -8,8 +8,10 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import psutil
 import pytest
@@ -22,7 +24,7 @@ from tests.server.asking import ANSWERED, CLIENTS, UMBRELLA, asking, authorizati
 from tests.server.harness import Server
 from tests.server.impatient import all_ready, impatient_server, workers
 from tests.server.waiting import TIMEOUT_S
-from tests.unit.local_http import Answer, serving
+from tests.unit.local_http import Answer, Request, serving
 
 # What TorchServe says to the batch of a worker that has ended: 507 where it saw it killed.
 DIED = {"500 Worker died.", "507 Worker died."}
@@ -141,15 +143,47 @@ def test_no_worker_takes_damaged_weights_and_mended_ones_bring_it_back(real: Ser
     assert len(own.lost(began)) <= CLIENTS
 
 
+def end_token(server: Server) -> None:
+    """Let a clock look put forward to the proxy; TorchServe's own stays here."""
+    keys = json.loads(server.runtime.key_file.read_text())
+    keys["inference"]["expiration time"] = "2000-01-01T00:00:00Z"
+    server.runtime.key_file.write_text(json.dumps(keys))
+
+
 def test_a_host_whose_token_has_ended_is_passed_over_until_it_is_renewed(
     proxy: Proxy, real: Server
 ) -> None:
-    """As the proxy sees a clock that was put forward; TorchServe's own clock stays here."""
-    keys = json.loads(real.runtime.key_file.read_text())
-    keys["inference"]["expiration time"] = "2000-01-01T00:00:00Z"
     before = proxy.output.count("Renewing the token of real")
     with load(proxy):
-        real.runtime.key_file.write_text(json.dumps(keys))
+        end_token(real)
         wait_for(lambda: "its token has ended" in proxy.output, "the host is passed over")
         wait_for(lambda: proxy.output.count("Renewing the token") > before, "it is renewed")
         wait_for(lambda: last_word(proxy) == "ready", "the host is back")
+
+
+def test_a_token_is_not_renewed_while_a_request_may_still_bring_the_old_one(
+    real: Server, certificates: Path, tmp_path: Path
+) -> None:
+    """One that another host has had for long, and then fails: its next try is the real host."""
+    arrived, over = Event(), Event()
+
+    def fail_late(_: Request) -> Answer:
+        arrived.set()
+        assert over.wait(TIMEOUT_S)
+        return Answer(status=503)
+
+    with serving(answering(fail_late)) as late, ThreadPoolExecutor() as clients:
+        tables = [f'name = "real"\nconfiguration = "{real.path}"', remote("late", late.url)]
+        with running(Proxy(tmp_path, certificates, tables)) as proxy:
+            try:
+                asked = [clients.submit(proxy.post, data=UMBRELLA) for _ in range(2)]
+                assert arrived.wait(TIMEOUT_S)
+                end_token(real)
+                wait_for(lambda: "its token has ended" in proxy.output, "it is passed over")
+                time.sleep(3)  # longer than it would take to renew the token
+                assert "Renewing" not in proxy.output
+            finally:
+                over.set()
+            assert [each.result().status_code for each in asked] == [200, 200]
+            wait_for(lambda: "Renewing" in proxy.output, "the token is renewed")
+            wait_for(lambda: last_word(proxy) == "ready", "the host is back")
