@@ -1,14 +1,19 @@
-"""What several tiers need: the optional test assets, and weights that need no network."""
+"""What several tiers need: the optional test assets, weights that need no network, archives."""
 
 import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from archive_builder import MODEL_STORE
+from archive_builder import MODEL_NAME, MODEL_STORE
+from archive_builder.archive import build_archive
 from archive_builder.demo_weights import demo_weights, file_name
+from archive_builder.inputs import gather_inputs
+from tests.once import Once
+from tests.server.harness import DEMO_WEIGHTS, real_weights
 
 # Processes of one run have folders beside each other.
 _XDIST = "PYTEST_XDIST_WORKER" in os.environ
@@ -33,17 +38,60 @@ def assets() -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a model store that holds the demo weights and nothing else."""
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Return `once(name, fill) -> folder`: that of processes that test side by side one fills."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if _XDIST else base
+
+    def _once(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, partial = shared / name, shared / f"{name}-partial"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                fill(partial)
+                partial.rename(folder)
+        return folder
+
+    return _once
+
+
+@pytest.fixture(scope="session")
+def demo_weights_file(once: Once) -> Path:
+    """Return the demo weights, fitted once a checkout: the name is a hash of all they are of."""
+    fitted = MODEL_STORE / file_name()
+    return fitted if fitted.exists() else once("demo-weights", demo_weights) / file_name()
+
+
+@pytest.fixture(scope="session")
+def demo_archive(once: Once, demo_weights_file: Path) -> Path:
+    """Return an archive of the demo weights, which tests copy and never change."""
+
+    def build(store: Path) -> None:
+        shutil.copy(demo_weights_file, store)
+        build_archive(gather_inputs(MODEL_NAME, store, environment=DEMO_WEIGHTS), store)
+
+    return once("demo-archive", build) / f"{MODEL_NAME}.mar"
+
+
+@pytest.fixture(scope="session")
+def real_archive(once: Once, assets: Path) -> Path:
+    """Return an archive of the real weights of `TEST_ASSETS`, or skip; tests copy it."""
+
+    def build(store: Path) -> None:
+        build_archive(gather_inputs(MODEL_NAME, store, environment=real_weights(assets)), store)
+
+    return once("real-archive", build) / f"{MODEL_NAME}.mar"
+
+
+@pytest.fixture(scope="session")
+def demo_store(
+    demo_weights_file: Path, demo_archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a model store with the demo weights and their archive, this process's own."""
     store = tmp_path_factory.mktemp("demo") / "model_store"
     store.mkdir()
-    # Fitted once a checkout (the file's name is a hash of all that it depends on), and once a run:
-    # of processes that test side by side one fits, the others wait and copy.
-    fitted = MODEL_STORE / file_name()
-    if not fitted.exists():
-        shared = tmp_path_factory.getbasetemp().parent if _XDIST else store.parent
-        with (shared / "fitting.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            fitted = demo_weights(shared)
-    shutil.copy(fitted, store)
+    for file in (demo_weights_file, demo_archive):
+        shutil.copy(file, store)
     return store

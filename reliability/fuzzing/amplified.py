@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from reliability.fuzzing.structures import png_chunk
+from reliability.fuzzing.structures import png, png_chunk
 
 MOST_BYTES = 10 * 1024 * 1024  # max_image_bytes
 MOST_PIXELS = 50_000_000  # max_image_pixels
@@ -39,6 +39,24 @@ def many_png_chunks(generator: random.Random) -> bytes:
     chunks = repeated(generator, chunk, 200)
     parts = generator.choice([(size, chunks, pixels), (size, pixels, chunks), (chunks, size)])
     return _PNG + b"".join(parts) + png_chunk(b"IEND", b"")
+
+
+def slow_rows_of_png(generator: random.Random) -> bytes:
+    """Let each row be predicted from the one above by the slowest filter, or by another."""
+    filter_ = generator.choice((4, 4, 4, 1, 2, 3))  # Paeth; Sub, Up, Average
+    channels = generator.choice((3, 4))
+    depth = generator.choice((8, 16))
+    return _filtered(filter_, channels, depth, generator.choice((1000, 3000, 4900, _SIDE)))
+
+
+@cache
+def _filtered(filter_: int, channels: int, depth: int, side: int) -> bytes:
+    # No two neighbours are equal, so that the filter has something to choose.
+    row = bytes([filter_]) + (bytes(range(1, 252, 5)) * side)[: side * channels * depth // 8]
+    compressor = zlib.compressobj()
+    pixels = b"".join(compressor.compress(row) for _ in range(side)) + compressor.flush()
+    colour = {3: 2, 4: 6}[channels]
+    return png(side, side, (b"IDAT", pixels), (b"IEND", b""), depth=depth, colour=colour)
 
 
 def png_text_bomb(generator: random.Random) -> bytes:
@@ -187,8 +205,8 @@ def _end_of_png() -> bytes:
 FILES: dict[str, Callable[[random.Random], bytes]] = {
     each.__name__.replace("_", " "): each
     for each in (
-        many_png_chunks, png_text_bomb, many_jpeg_segments, many_jpeg_scans, many_gif_blocks,
-        run_length_bmp, many_tiff_strips, many_tiff_tags, many_pixels,
+        many_png_chunks, slow_rows_of_png, png_text_bomb, many_jpeg_segments, many_jpeg_scans,
+        many_gif_blocks, run_length_bmp, many_tiff_strips, many_tiff_tags, many_pixels,
     )
 }  # fmt: skip
 

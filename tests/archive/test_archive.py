@@ -8,6 +8,7 @@ import sys
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from archive_builder.command import CommandError
 from archive_builder.inputs import ArchiveInputs, gather_inputs, read_record
 from densenet_classifier import __version__
 from densenet_classifier.weights import sha256_of
+from tests.server.harness import DEMO_WEIGHTS
 
 MADE = {"network.xml", "network.bin", "classifier.npy"}  # of the weights
 ADDED = {
@@ -29,25 +31,20 @@ TIMEOUT_S = 120
 
 @pytest.fixture(scope="module")
 def inputs(demo_store: Path) -> ArchiveInputs:
-    return gather_inputs("densenet121", demo_store, environment={"DENSENET121_WEIGHTS": "demo"})
-
-
-@pytest.fixture(scope="module")
-def built(inputs: ArchiveInputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_archive(inputs, tmp_path_factory.mktemp("store"))
+    return gather_inputs("densenet121", demo_store, environment=DEMO_WEIGHTS)
 
 
 @pytest.fixture
-def unpacked(built: Path, tmp_path: Path) -> Path:
-    with zipfile.ZipFile(built) as file:
+def unpacked(demo_archive: Path, tmp_path: Path) -> Path:
+    with zipfile.ZipFile(demo_archive) as file:
         file.extractall(tmp_path / "unpacked")
     return tmp_path / "unpacked"
 
 
 def test_two_builds_are_identical_byte_for_byte(
-    inputs: ArchiveInputs, built: Path, tmp_path: Path
+    inputs: ArchiveInputs, demo_archive: Path, tmp_path: Path
 ) -> None:
-    assert build_archive(inputs, tmp_path).read_bytes() == built.read_bytes()
+    assert build_archive(inputs, tmp_path).read_bytes() == demo_archive.read_bytes()
 
 
 def test_the_tree_that_runs_is_the_tree_one_reads(unpacked: Path) -> None:
@@ -82,24 +79,24 @@ def test_what_was_made_of_the_weights_is_named_with_its_hash(
 
 
 def test_building_again_takes_over_what_was_made_of_the_weights(
-    inputs: ArchiveInputs, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inputs: ArchiveInputs, demo_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def convert(_: object) -> None:
         message = "converted again"
         raise AssertionError(message)
 
-    shutil.copy(built, tmp_path)
+    shutil.copy(demo_archive, tmp_path)
     monkeypatch.setattr(network_files, "convert", convert)
     again = build_archive(inputs, tmp_path, take_over=True)
-    assert again.read_bytes() == built.read_bytes()
+    assert again.read_bytes() == demo_archive.read_bytes()
     with pytest.raises(AssertionError, match="converted again"):
         build_archive(inputs, tmp_path)
 
 
 def test_with_other_sources_only_they_are_different(
-    inputs: ArchiveInputs, built: Path, unpacked: Path, tmp_path: Path
+    inputs: ArchiveInputs, demo_archive: Path, unpacked: Path, tmp_path: Path
 ) -> None:
-    shutil.copy(built, tmp_path)
+    shutil.copy(demo_archive, tmp_path)
     changed = replace(inputs, sources=inputs.sources | {"extra.py": b"1"})
     again = build_archive(changed, tmp_path, take_over=True)
     with zipfile.ZipFile(again) as file:
@@ -134,12 +131,13 @@ def test_every_file_is_listed_with_its_hash(unpacked: Path) -> None:
 
 
 def test_an_archive_of_a_version_is_another_file(
-    inputs: ArchiveInputs, built: Path, tmp_path: Path
+    inputs: ArchiveInputs, demo_archive: Path, tmp_path: Path
 ) -> None:
-    shutil.copy(built, tmp_path)
-    second = build_archive(replace(inputs, version="0.3.0-b"), tmp_path)
+    shutil.copy(demo_archive, tmp_path)
+    shutil.copy(demo_archive, tmp_path / "densenet121-0.3.0-b.mar")
+    second = build_archive(replace(inputs, version="0.3.0-b"), tmp_path, take_over=True)
     assert second == tmp_path / "densenet121-0.3.0-b.mar"
-    assert (tmp_path / "densenet121.mar").read_bytes() == built.read_bytes()
+    assert (tmp_path / "densenet121.mar").read_bytes() == demo_archive.read_bytes()
     with zipfile.ZipFile(second) as file:
         model = json.loads(file.read("MAR-INF/MANIFEST.json"))["model"]
     assert (model["modelName"], model["modelVersion"]) == ("densenet121", "0.3.0-b")
@@ -154,9 +152,9 @@ def test_a_version_that_is_no_part_of_an_address_is_refused(
 
 
 def test_the_record_in_the_archive_is_what_it_was_built_from(
-    built: Path, inputs: ArchiveInputs
+    demo_archive: Path, inputs: ArchiveInputs
 ) -> None:
-    assert read_record(built) == inputs.record()
+    assert read_record(demo_archive) == inputs.record()
 
 
 @pytest.mark.parametrize("engine", ["auto", "openvino", "torch"])
@@ -193,12 +191,16 @@ assert not any({str(ROOT)!r} + "/" + part in path for part in ("handler", "archi
 
 
 def test_building_twice_at_once_gives_one_whole_archive(
-    inputs: ArchiveInputs, built: Path, tmp_path: Path
+    inputs: ArchiveInputs, demo_archive: Path, tmp_path: Path
 ) -> None:
-    # Processes, as two commands are; torch exports one network at a time in each.
+    # Each takes from what the other may be replacing just now.
+    shutil.copy(demo_archive, tmp_path)
+    build = partial(build_archive, inputs, tmp_path, take_over=True)
+    # Processes, as two commands are.
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(build_archive, [inputs, inputs], [tmp_path, tmp_path]))
-    assert (tmp_path / "densenet121.mar").read_bytes() == built.read_bytes()
+        for built in [pool.submit(build) for _ in range(2)]:
+            built.result()
+    assert (tmp_path / "densenet121.mar").read_bytes() == demo_archive.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".densenet121.mar.lock",
         "densenet121.mar",
@@ -206,28 +208,28 @@ def test_building_twice_at_once_gives_one_whole_archive(
 
 
 def test_an_interrupted_build_leaves_the_old_archive(
-    inputs: ArchiveInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inputs: ArchiveInputs, demo_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_half(_packed: Path, target: Path) -> None:
         target.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    old = tmp_path / "densenet121.mar"
-    old.write_bytes(b"the old archive")
+    old = Path(shutil.copy(demo_archive, tmp_path))
     monkeypatch.setattr(archive, "_repack", write_half)
     with pytest.raises(KeyboardInterrupt):
-        build_archive(inputs, tmp_path)
-    assert old.read_bytes() == b"the old archive"
+        build_archive(inputs, tmp_path, take_over=True)
+    assert old.read_bytes() == demo_archive.read_bytes()
     assert not list(tmp_path.glob("*.part"))
 
 
 def test_an_unexpected_name_is_refused(
-    inputs: ArchiveInputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inputs: ArchiveInputs, demo_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive, "MANIFEST", "MAR-INF/OTHER.json")
+    old = Path(shutil.copy(demo_archive, tmp_path))
     with pytest.raises(CommandError, match="names are not as expected"):
-        build_archive(inputs, tmp_path)
-    assert not list(tmp_path.glob("*.mar"))
+        build_archive(inputs, tmp_path, take_over=True)
+    assert old.read_bytes() == demo_archive.read_bytes()
 
 
 def test_labels_that_do_not_fit_are_refused(inputs: ArchiveInputs, tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 from archive_builder import ROOT
-from archive_builder.archive import build_archive
-from archive_builder.inputs import gather_inputs
 from densenet_classifier import __version__
 from densenet_classifier.weights import sha256_of
 
@@ -18,16 +16,10 @@ TIMEOUT_S = 120
 Completed = subprocess.CompletedProcess[str]
 
 
-@pytest.fixture(scope="module")
-def built(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    inputs = gather_inputs("densenet121", demo_store, environment={"DENSENET121_WEIGHTS": "demo"})
-    return build_archive(inputs, tmp_path_factory.mktemp("store"))
-
-
 @pytest.fixture
-def changed(built: Path, tmp_path: Path) -> Path:
+def changed(demo_archive: Path, tmp_path: Path) -> Path:
     """Return a copy with one other byte, somewhere in the weights."""
-    path = Path(shutil.copy(built, tmp_path))
+    path = Path(shutil.copy(demo_archive, tmp_path))
     with zipfile.ZipFile(path) as file:
         offset = file.getinfo("weights.pth").header_offset
     content = bytearray(path.read_bytes())
@@ -47,13 +39,13 @@ def verify_archive(*arguments: str | Path, **environment: str) -> Completed:
     )
 
 
-def test_a_good_archive_is_shown(built: Path) -> None:
-    result = verify_archive(built)
+def test_a_good_archive_is_shown(demo_archive: Path) -> None:
+    result = verify_archive(demo_archive)
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert lines[:4] == [
-        str(built),
-        f"sha256   {sha256_of(built)}",
+        str(demo_archive),
+        f"sha256   {sha256_of(demo_archive)}",
         f"model    densenet121 {__version__}",
         f"code     {__version__}",
     ]
@@ -62,8 +54,8 @@ def test_a_good_archive_is_shown(built: Path) -> None:
     assert lines[-1] == "intact"
 
 
-def test_one_changed_byte_is_one_line(changed: Path, built: Path) -> None:
-    result = verify_archive(changed, built)
+def test_one_changed_byte_is_one_line(changed: Path, demo_archive: Path) -> None:
+    result = verify_archive(changed, demo_archive)
     assert result.returncode == 1
     assert result.stderr == (
         "error: densenet121.mar: weights.pth is not the file that was packed: its SHA-256 is "
@@ -80,9 +72,9 @@ def test_the_configured_archives_are_the_default(changed: Path, tmp_path: Path) 
     assert result.stdout.splitlines()[0] == str(changed)
 
 
-def test_the_hash_of_the_whole_is_compared(built: Path) -> None:
-    assert verify_archive("--sha256", sha256_of(built), built).returncode == 0
-    result = verify_archive("--sha256", "0" * 64, built)
+def test_the_hash_of_the_whole_is_compared(demo_archive: Path) -> None:
+    assert verify_archive("--sha256", sha256_of(demo_archive), demo_archive).returncode == 0
+    result = verify_archive("--sha256", "0" * 64, demo_archive)
     assert result.returncode == 1
     assert f"not the expected {'0' * 64}" in result.stderr
 

@@ -48,8 +48,7 @@ def pair(
     try:
         for name, settings in (("one", TOKENS), ("two", TOKENS | tls)):
             store = folder / f"{name}-store"
-            # The second finds the archive that the first has built.
-            shutil.copytree(servers[0].model_store if servers else demo_store, store)
+            shutil.copytree(demo_store, store)
             server = Server(folder / name, store, environment=dict(environment), settings=settings)
             servers.append(server)
             server.serve()

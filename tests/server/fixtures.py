@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from archive_builder import MODEL_NAME
 from reliability.fuzzing.structures import png
-from tests.server.harness import Server, rewrite
+from tests.server.harness import DEMO_WEIGHTS, Server, real_weights, rewrite
 
 
 @pytest.fixture(scope="session")
@@ -18,64 +19,55 @@ def demo_server(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     server = Server(
         tmp_path_factory.mktemp("demo-server"),
         demo_store,
-        environment={"DENSENET121_WEIGHTS": "demo"},
+        environment=DEMO_WEIGHTS,
     )
     yield from _running(server)
 
 
 @pytest.fixture(scope="session")
-def real_server(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def real_server(
+    assets: Path, real_archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """Return a running server with the real weights of `TEST_ASSETS`, or skip."""
     folder = tmp_path_factory.mktemp("real-server")
     (folder / "model_store").mkdir()
-    weights = assets / "weights" / "densenet121-imagenet1k.pth"
-    server = Server(
-        folder, folder / "model_store", environment={"DENSENET121_WEIGHTS": str(weights)}
-    )
+    shutil.copy(real_archive, folder / "model_store")
+    server = Server(folder, folder / "model_store", environment=real_weights(assets))
     yield from _running(server)
 
 
 @pytest.fixture
 def server(demo_store: Path, tmp_path: Path) -> Iterator[Server]:
     """Return a server with demo weights that is not yet started."""
-    server = Server(tmp_path / "server", demo_store, environment={"DENSENET121_WEIGHTS": "demo"})
+    server = Server(tmp_path / "server", demo_store, environment=DEMO_WEIGHTS)
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def batching_server(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def batching_server(
+    demo_archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """Return a server with demo weights whose one worker waits long for company."""
-    folder = tmp_path_factory.mktemp("batching-server")
-    shutil.copytree(demo_store, folder / "model_store", ignore=shutil.ignore_patterns("*.mar"))
-    yield from _batching(_as_it_is(folder, folder / "model_store"), "demo")
+    yield from _batching(demo_archive, tmp_path_factory.mktemp("batching-server"))
 
 
 @pytest.fixture(scope="session")
 def real_batching_server(
-    assets: Path, tmp_path_factory: pytest.TempPathFactory
+    real_archive: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """Return the same with the real weights of `TEST_ASSETS`, or skip."""
-    folder = tmp_path_factory.mktemp("real-batching-server")
-    weights = assets / "weights" / "densenet121-imagenet1k.pth"
-    yield from _batching(_as_it_is(folder, folder / "model_store"), str(weights))
+    yield from _batching(real_archive, tmp_path_factory.mktemp("real-batching-server"))
 
 
-def _as_it_is(folder: Path, store: Path) -> Server:
-    """Return a server that does not build its archive anew, which `_batching` changes."""
-    return Server(folder, store, "batching", settings={"load_models": "batching=batching.mar"})
-
-
-def _batching(server: Server, weights: str) -> Iterator[Server]:
-    built = server.script(
-        "build-archive",
-        f"--model-name={server.model_name}",
-        f"--model-store={server.model_store}",
-        DENSENET121_WEIGHTS=weights,
-    )
-    assert built.returncode == 0, built.stderr
-    rewrite(server.model_store / "batching.mar", "model-config.yaml", _wait_for_company)
-    yield from _running(server)
+def _batching(archive: Path, folder: Path) -> Iterator[Server]:
+    store = folder / "model_store"
+    store.mkdir()
+    changed = Path(shutil.copy(archive, store / "batching.mar"))
+    rewrite(changed, "model-config.yaml", _wait_for_company)
+    # With the file's name it is served as it is.
+    as_it_is = {"load_models": f"{MODEL_NAME}={changed.name}"}
+    yield from _running(Server(folder, store, settings=as_it_is))
 
 
 def _wait_for_company(configuration: bytes) -> bytes:

@@ -18,9 +18,11 @@ from pathlib import Path
 
 import psutil
 
-from archive_builder import ROOT
+from archive_builder import MODEL_NAME, ROOT
 from archive_builder.archive import write_archive
 from archive_builder.checksums import CHECKSUMS_FILE
+from archive_builder.contents import MANIFEST
+from densenet_classifier.classifier import ARCHIVE_FILE
 from server_control.configuration import Configuration
 from server_control.ports import PRODUCTION, write_configuration
 from server_control.runtime import Note, Runtime, java_process, processes
@@ -30,7 +32,14 @@ SCRIPT_TIMEOUT_S = 240
 # What TorchServe's worker writes for each batch that it is handed.
 BATCH_LINE = "Backend received inference at"
 
+DEMO_WEIGHTS = {"DENSENET121_WEIGHTS": "demo"}
+
 Completed = subprocess.CompletedProcess[str]
+
+
+def real_weights(assets: Path) -> dict[str, str]:
+    """Return the environment that names the real weights of `TEST_ASSETS`."""
+    return {"DENSENET121_WEIGHTS": str(assets / "weights" / "densenet121-imagenet1k.pth")}
 
 
 @dataclass
@@ -172,11 +181,24 @@ def rewrite(archive: Path, name: str, change: Callable[[bytes], bytes]) -> None:
     """
     contents = contents_of(archive)
     contents[name] = change(contents[name])
-    record = json.loads(contents["archive.json"])
+    record = json.loads(contents[ARCHIVE_FILE])
     if name in record["sources"]:
         record["sources"][name] = hashlib.sha256(contents[name]).hexdigest()
-        contents["archive.json"] = json.dumps(record).encode()
+        contents[ARCHIVE_FILE] = json.dumps(record).encode()
     write_archive(archive, contents)
+
+
+def copy_as(archive: Path, target: Path, *, name: str = MODEL_NAME, version: str = "") -> Path:
+    """Write an archive as if it had been built under another name, or as another version."""
+    contents = contents_of(archive)
+    manifest, record = json.loads(contents[MANIFEST]), json.loads(contents[ARCHIVE_FILE])
+    version = version or record["model_version"]
+    manifest["model"] |= {"modelName": name, "modelVersion": version}
+    record |= {"model_name": name, "model_version": version}
+    contents[MANIFEST] = json.dumps(manifest).encode()
+    contents[ARCHIVE_FILE] = json.dumps(record).encode()
+    write_archive(target, contents)
+    return target
 
 
 def contents_of(archive: Path) -> dict[str, bytes]:

@@ -19,11 +19,7 @@ def impatient_server(folder: Path, demo_store: Path, **settings: str) -> Server:
     store = folder / "model_store"
     shutil.copytree(demo_store, store)
     server = Server(folder, store, environment={"DENSENET121_WEIGHTS": DEMO})
-    archive = store / "densenet121.mar"
-    if not archive.exists():
-        built = server.script("build-archive", f"--model-store={store}")
-        assert built.returncode == 0, built.stderr
-    rewrite(archive, "model-config.yaml", _impatient)
+    rewrite(store / "densenet121.mar", "model-config.yaml", _impatient)
     server.write_configuration(load_models="densenet121=densenet121.mar", **settings)
     return server
 

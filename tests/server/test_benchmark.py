@@ -28,15 +28,14 @@ def command() -> list[str]:
     return [sys.executable, "-m", "benchmarks", "--quick"]
 
 
-def test_quick(command: list[str], demo_store: Path, tmp_path: Path) -> None:
+def test_quick(command: list[str], demo_weights_file: Path, tmp_path: Path) -> None:
     temp, output = tmp_path / "t", tmp_path / "results"
     temp.mkdir()
-    (weights,) = demo_store.glob("densenet121-demo-*.pth")
     before = set(RUN.glob("*"))
     kept = {name: value for name, value in os.environ.items() if name != "TEST_ASSETS"}
     environment = {"PYTHONPATH": f"{ROOT}{os.pathsep}{HANDLER}"}
     result = subprocess.run(
-        [*command, f"--output={output}", f"--weights={weights}"],
+        [*command, f"--output={output}", f"--weights={demo_weights_file}"],
         env={**kept, **environment, "TMPDIR": str(temp)},
         capture_output=True,
         text=True,

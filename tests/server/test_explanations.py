@@ -78,7 +78,7 @@ def test_wrong_options(demo_server: Server, options: dict[str, str]) -> None:
 def test_explanations_and_predictions_share_a_batch(batching_server: Server) -> None:
     def ask(number: int) -> Any:
         kind = "explanations" if number % 2 else "predictions"
-        return explain(batching_server, f"{kind}/batching", data=MAZE).json()
+        return explain(batching_server, f"{kind}/{batching_server.model_name}", data=MAZE).json()
 
     before = batching_server.count_batches()
     with ThreadPoolExecutor(16) as pool:

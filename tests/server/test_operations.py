@@ -18,7 +18,6 @@ import pytest
 import torch
 
 from archive_builder import ROOT
-from archive_builder.demo_weights import file_name
 from server_control.configuration import Configuration
 from server_control.ports import PRODUCTION, free_ports, write_configuration
 from tests.server.harness import Server
@@ -84,9 +83,9 @@ class Shell:
 
 
 @pytest.fixture
-def folder(demo_store: Path, tmp_path: Path) -> Path:
+def folder(demo_weights_file: Path, tmp_path: Path) -> Path:
     """Return a folder with what the document's commands find in the checkout."""
-    weights = torch.load(demo_store / file_name(), weights_only=True)
+    weights = torch.load(demo_weights_file, weights_only=True)
     weights["classifier.bias"] += 1  # the same answers, and no demo weights any more
     torch.save(weights, tmp_path / "weights.pth")
     write_configuration(

@@ -9,22 +9,13 @@ from torchvision.models import densenet121
 
 from archive_builder import SAMPLES
 from archive_builder.inputs import read_record
-from tests.server.harness import Server, rewrite
+from tests.server.harness import Server, copy_as, rewrite
 
 TIMEOUT_S = 60
 
 
-def build(server: Server, name: str, **environment: str) -> Path:
-    store = server.model_store
-    result = server.script(
-        "build-archive", f"--model-name={name}", f"--model-store={store}", **environment
-    )
-    assert result.returncode == 0, result.stderr
-    return store / f"{name}.mar"
-
-
-def test_a_model_that_cannot_load_shows_its_own_error(server: Server) -> None:
-    archive = build(server, "broken")
+def test_a_model_that_cannot_load_shows_its_own_error(server: Server, demo_archive: Path) -> None:
+    archive = copy_as(demo_archive, server.model_store / "broken.mar", name="broken")
     rewrite(archive, "model-config.yaml", lambda text: text + b"  no_such_setting: 1\n")
     as_it_is = {"load_models": "broken=broken.mar"}
     broken = Server(server.folder / "broken", server.model_store, "broken", settings=as_it_is)
@@ -35,8 +26,10 @@ def test_a_model_that_cannot_load_shows_its_own_error(server: Server) -> None:
     broken.stop()
 
 
-def test_an_archive_whose_weights_were_swapped_is_refused(server: Server) -> None:
-    archive = build(server, "swapped")
+def test_an_archive_whose_weights_were_swapped_is_refused(
+    server: Server, demo_archive: Path
+) -> None:
+    archive = copy_as(demo_archive, server.model_store / "swapped.mar", name="swapped")
     rewrite(archive, "weights.pth", lambda content: content[:-1] + b"x")
     swapped = Server(server.folder / "swapped", server.model_store, "swapped")
     served = swapped.script("serve")
@@ -46,8 +39,10 @@ def test_an_archive_whose_weights_were_swapped_is_refused(server: Server) -> Non
     swapped.stop()
 
 
-def test_an_archive_of_ones_own_is_built_anew_from_its_own_weights(server: Server) -> None:
-    archive = build(server, "mine")
+def test_an_archive_of_ones_own_is_built_anew_from_its_own_weights(
+    server: Server, demo_archive: Path
+) -> None:
+    archive = copy_as(demo_archive, server.model_store / "mine.mar", name="mine")
     before = read_record(archive)
     rewrite(archive, "densenet_classifier/labels.py", lambda text: text + b"# of before\n")
     assert read_record(archive) != before
@@ -59,8 +54,10 @@ def test_an_archive_of_ones_own_is_built_anew_from_its_own_weights(server: Serve
         mine.stop()
 
 
-def test_demo_weights_in_an_archive_of_ones_own_are_no_pretrained_ones(server: Server) -> None:
-    build(server, "mine")
+def test_demo_weights_in_an_archive_of_ones_own_are_no_pretrained_ones(
+    server: Server, demo_archive: Path
+) -> None:
+    copy_as(demo_archive, server.model_store / "mine.mar", name="mine")
     mine = Server(server.folder / "mine", server.model_store, "mine")
     result = mine.script("serve", "--require-pretrained")
     assert result.returncode == 1

@@ -100,17 +100,12 @@ def wait_for_answer(container: Container) -> str:
 @pytest.fixture
 def packed(demo_store: Path, tmp_path: Path) -> Server:
     """Return a server, not started, whose archive is there and served as it is."""
-    server = Server(
+    return Server(
         tmp_path / "server",
         demo_store,
-        environment={"DENSENET121_WEIGHTS": "demo"},
+        environment={"TS_LOAD_MODELS": "densenet121=densenet121.mar"},
         settings={"disable_token_authorization": "false"},
     )
-    if not (demo_store / "densenet121.mar").exists():
-        built = server.script("build-archive", f"--model-store={demo_store}")
-        assert built.returncode == 0, built.stderr
-    server.environment = {"TS_LOAD_MODELS": "densenet121=densenet121.mar"}
-    return server
 
 
 @pytest.fixture

@@ -17,16 +17,15 @@ TIMEOUT_S = 280
 COMMAND = [sys.executable, "-m", "reliability.soak", "--quick", "--load=0.5"]
 
 
-def test_quick(demo_store: Path, tmp_path: Path) -> None:
+def test_quick(demo_weights_file: Path, tmp_path: Path) -> None:
     if find_spec("aiohttp") is None or find_spec("matplotlib") is None:
         pytest.skip("what requirements-benchmark.txt names is not installed")
     temp, output = tmp_path / "t", tmp_path / "results"
     temp.mkdir()
-    (weights,) = demo_store.glob("densenet121-demo-*.pth")
     before = set(RUN.glob("soak-*")) | set(RUN.glob("config-*"))
     kept = {name: value for name, value in os.environ.items() if name != "TEST_ASSETS"}
     result = subprocess.run(
-        [*COMMAND, f"--output={output}", f"--weights={weights}"],
+        [*COMMAND, f"--output={output}", f"--weights={demo_weights_file}"],
         env={**kept, "PYTHONPATH": f"{ROOT}{os.pathsep}{HANDLER}", "TMPDIR": str(temp)},
         capture_output=True,
         text=True,

@@ -1,6 +1,5 @@
 """Two versions of the model in one server, tokens on: the way to a new archive and back."""
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,13 +10,12 @@ import requests
 import torch
 
 from archive_builder import SAMPLES
-from archive_builder.demo_weights import file_name
 from densenet_classifier.labels import load_labels
 from densenet_classifier.weights import sha256_of
 from server_control.management import describe
-from tests.server.harness import Server
+from tests.server.harness import Server, copy_as
 
-# Two archives are built before the first test.
+# An archive is built before the first test.
 pytestmark = pytest.mark.timeout(600)
 
 TIMEOUT_S = 60
@@ -27,11 +25,13 @@ NAMES = {BLUE: "umbrella", GREEN: "maze"}
 
 
 @pytest.fixture(scope="module")
-def server(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    demo_archive: Path, demo_weights_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """Return a running server with demo weights, and with some that take umbrellas for mazes."""
     folder = tmp_path_factory.mktemp("versions")
     store = folder / "model_store"
-    shutil.copytree(demo_store, store, ignore=shutil.ignore_patterns("*.mar"))
+    store.mkdir()
     server = Server(
         folder,
         store,
@@ -40,23 +40,20 @@ def server(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "disable_token_authorization": "false",
         },
     )
-    build(server, BLUE, "demo")
-    build(server, GREEN, str(exchanged(store / file_name(), folder / "green.pth")))
+    copy_as(demo_archive, store / f"densenet121-{BLUE}.mar", version=BLUE)
+    green = exchanged(demo_weights_file, folder / "green.pth")
+    built = server.script(
+        "build-archive",
+        f"--version={GREEN}",
+        f"--model-store={store}",
+        DENSENET121_WEIGHTS=str(green),
+    )
+    assert built.returncode == 0, built.stderr
     try:
         server.serve()
         yield server
     finally:
         server.stop()
-
-
-def build(server: Server, version: str, weights: str) -> None:
-    result = server.script(
-        "build-archive",
-        f"--version={version}",
-        f"--model-store={server.model_store}",
-        DENSENET121_WEIGHTS=weights,
-    )
-    assert result.returncode == 0, result.stderr
 
 
 def exchanged(weights: Path, target: Path) -> Path:

@@ -30,6 +30,7 @@ from densenet_classifier.network import normalize
 from densenet_classifier.weights import sha256_of
 from server_control import runtime as runtime_module
 from server_control.runtime import Runtime
+from tests.once import Once
 from tests.unit.asking import Ask, AskOne, Headers, Reply, Row
 
 COLOURS = ["#d02020", "#20c040", "#2030d0", "#e8e8e8", "#101010"]
@@ -108,13 +109,13 @@ def network_state(pixels: list[Pixels]) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="session")
-def network_file(
-    network_state: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def network_file(network_state: dict[str, torch.Tensor], once: Once) -> Path:
     """Return a file with `network_state`, as `torch.save(model.state_dict(), path)` writes it."""
-    path = tmp_path_factory.mktemp("network") / "densenet121.pth"
-    torch.save(network_state, path)
-    return path
+
+    def save(folder: Path) -> None:
+        torch.save(network_state, folder / "densenet121.pth")
+
+    return once("small-network", save) / "densenet121.pth"
 
 
 @pytest.fixture(scope="session")
@@ -124,21 +125,21 @@ def labels() -> list[list[str]]:
 
 
 @pytest.fixture(scope="session")
-def unpacked(
-    network_file: Path, labels: list[list[str]], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def unpacked(network_file: Path, labels: list[list[str]], once: Once) -> Path:
     """Return a folder like the unpacked archive; the tests only read it."""
-    folder = tmp_path_factory.mktemp("unpacked")
-    rows = {str(index): row for index, row in enumerate(labels)}
-    file = tmp_path_factory.mktemp("labels") / "labels.json"
-    file.write_text(json.dumps(rows))
     weights = WeightsSource(network_file, "custom:test", sha256_of(network_file))
-    inputs = ArchiveInputs("densenet121", weights, file, {})
-    write_network_files(inputs, folder)
-    (folder / "weights.pth").write_bytes(network_file.read_bytes())
-    (folder / "archive.json").write_text(json.dumps(inputs.record()))
-    (folder / "index_to_name.json").write_text(json.dumps(rows))
-    return folder
+    rows = {str(index): row for index, row in enumerate(labels)}
+
+    def fill(folder: Path) -> None:
+        file = folder.with_name("labels.json")
+        file.write_text(json.dumps(rows))
+        inputs = ArchiveInputs("densenet121", weights, file, {})
+        write_network_files(inputs, folder)
+        (folder / "weights.pth").write_bytes(network_file.read_bytes())
+        (folder / "archive.json").write_text(json.dumps(inputs.record()))
+        file.replace(folder / "index_to_name.json")
+
+    return once("small-archive", fill)
 
 
 @pytest.fixture(scope="session")
