@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archive_builder.command import CommandError, say
+from archive_builder.demo_weights import demo_weights
 from archive_builder.download import DownloadError, WrongFileError, download
 from densenet_classifier.weights import IMAGENET1K_V1, WeightsRecord, sha256_of
 
@@ -51,9 +52,6 @@ def find_weights(
     if require_pretrained:
         message = "no pretrained weights, and --require-pretrained was given; " + how_to_get(store)
         raise CommandError(message)
-    # These are fitted with PyTorch, which `serve` needs for nothing else.
-    from archive_builder.demo_weights import demo_weights  # noqa: PLC0415
-
     path = demo_weights(store)
     return WeightsSource(path, DEMO, sha256_of(path))
 

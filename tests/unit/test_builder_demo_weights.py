@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from archive_builder import LABELS, SAMPLES, demo_weights
+from archive_builder import HANDLER, LABELS, ROOT, SAMPLES, demo_fit, demo_weights
 from archive_builder import counterexamples as counterexamples_module
 from densenet_classifier.classifier import softmax
 from densenet_classifier.images import Pixels, decode
@@ -306,7 +308,7 @@ def test_existing_file_is_used_without_fitting(
     def fit() -> None:
         pytest.fail("fitted again")
 
-    monkeypatch.setattr(demo_weights, "fit", fit)
+    monkeypatch.setattr(demo_fit, "fit", fit)
 
     assert demo_weights.demo_weights(tmp_path) == path
     assert path.read_bytes() == b"fitted before"
@@ -316,7 +318,7 @@ def test_existing_file_is_used_without_fitting(
 def test_missing_file_is_fitted_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo_weights, "fit", lambda: {"a": torch.ones(2)})
+    monkeypatch.setattr(demo_fit, "fit", lambda: {"a": torch.ones(2)})
 
     path = demo_weights.demo_weights(tmp_path)
 
@@ -325,7 +327,7 @@ def test_missing_file_is_fitted_and_told(
 
 
 def test_bytes_do_not_depend_on_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_weights, "fit", lambda: {"a": torch.ones(2)})
+    monkeypatch.setattr(demo_fit, "fit", lambda: {"a": torch.ones(2)})
     stores = [tmp_path / "one", tmp_path / "another"]
     for store in stores:
         store.mkdir()
@@ -333,6 +335,24 @@ def test_bytes_do_not_depend_on_the_store(tmp_path: Path, monkeypatch: pytest.Mo
     one, another = (demo_weights.demo_weights(store).read_bytes() for store in stores)
 
     assert one == another
+
+
+def test_a_file_that_is_there_is_found_without_torch(tmp_path: Path) -> None:
+    (tmp_path / demo_weights.file_name()).write_bytes(b"fitted before")
+    program = f"""
+import sys
+from pathlib import Path
+from archive_builder.weights_source import find_weights
+found = find_weights(Path({str(tmp_path)!r}), environment={{"DENSENET121_WEIGHTS": "demo"}})
+assert found.name == "demo"
+assert "torch" not in sys.modules, "torch costs two seconds and half a gigabyte"
+"""
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": f"{ROOT}:{HANDLER}"},
+        check=True,
+        timeout=60,
+    )
 
 
 # The key.
@@ -412,13 +432,13 @@ def small_fits(tmp_path_factory: pytest.TempPathFactory) -> SmallFits:
         shutil.copy(SAMPLES / f"{name}.png", folder)
     fits = SmallFits([], [], [])
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
-        patch.setattr(demo_weights, "SAMPLES", folder)
-        patch.setattr(demo_weights, "_VARIANTS", 1)
+        patch.setattr(demo_fit, "SAMPLES", folder)
+        patch.setattr(demo_fit, "_VARIANTS", 1)
         patch.setattr(counterexamples_module, "SCENES", 1)
         for seed in (1, 2):
             torch.manual_seed(seed)
             fits.random_before.append(torch.get_rng_state())
-            fits.states.append(demo_weights.fit())
+            fits.states.append(demo_fit.fit())
             fits.random_after.append(torch.get_rng_state())
     return fits
 
@@ -467,8 +487,6 @@ def test_counterexamples_are_all_different_pixels(monkeypatch: pytest.MonkeyPatc
     assert len({image.tobytes() for image in found}) == len(found)
 
 
-def test_file_that_is_no_class_is_an_error(samples: Path) -> None:
-    shutil.copy(samples / "maze.png", samples / "labyrinth.png")
-
+def test_file_that_is_no_class_is_an_error() -> None:
     with pytest.raises(ValueError, match="unpack"):
-        demo_weights._index_of("labyrinth")
+        demo_fit._index_of("labyrinth")

@@ -65,7 +65,7 @@ def cheap_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_bytes(DEMO)
         return path
 
-    monkeypatch.setattr("archive_builder.demo_weights.demo_weights", demo_weights)
+    monkeypatch.setattr("archive_builder.weights_source.demo_weights", demo_weights)
 
 
 # The order of precedence.
