@@ -193,6 +193,40 @@ def test_a_tiff_whose_directory_lies_at_43_is_no_bigtiff() -> None:
         foresee(body, "TIFF", Steps())
 
 
+def little(at: int, entries: int, rest: bytes) -> bytes:
+    """A TIFF, little-endian, that says where its directory is and how long."""
+    return b"II*\0" + struct.pack("<I", at) + struct.pack("<H", entries) + rest
+
+
+def little_big(at: int, entries: int, rest: bytes) -> bytes:
+    return b"II+\0" + struct.pack("<HHQQ", 8, 0, at, entries) + rest
+
+
+STRIPS = struct.pack("<HHII", 273, 4, 5_000_000, 0)
+BIG_STRIPS = struct.pack("<HHQQ", 273, 16, 5_000_000, 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        little(8, 40_000, bytes(12 * 39_999) + STRIPS),
+        little(8, 3, STRIPS + bytes(5)),
+        little(8, 1, struct.pack("<HHII", 273, 4, 2**32 - 16, 0)),
+        little_big(16, 2**64 - 1, BIG_STRIPS + bytes(5)),
+        little_big(16, 1, struct.pack("<HHQQ", 273, 16, 2**64 - 16, 0)),
+    ],
+    ids=["many tags", "fewer than said", "very many", "BigTIFF's fewer", "BigTIFF's very many"],
+)
+def test_the_strips_are_counted_whatever_the_directory_says(content: bytes) -> None:
+    with pytest.raises(UndecodableImageError, match="too many pieces"):
+        foresee(content, "TIFF", Steps())
+
+
+def test_a_directory_behind_the_end_has_no_strips() -> None:
+    # As a signed number it would be 26 bytes before the end.
+    foresee(little(2**32 - 26, 1, STRIPS + bytes(12)), "TIFF", Steps())
+
+
 @pytest.mark.parametrize("content", [b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0+" + b"\xff" * 40])
 def test_what_is_wrong_with_a_tiff_is_left_to_pillow(content: bytes) -> None:
     foresee(content, "TIFF", Steps())
