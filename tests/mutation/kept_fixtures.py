@@ -5,8 +5,10 @@ the unpacked archive of the unit tests are made by the first that wants them and
 handler is kept for all files of tests of a process. Tests that need none of them run first.
 """
 
+import json
 import os
 import shutil
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from _pytest.fixtures import pytest_fixture_setup as set_up
 
 _KEPT = Path(__file__).resolve().parents[2] / "kept"
+_STATISTICS = _KEPT.with_name("mutmut-stats.json")
 _IN_FILES = ("network_file", "unpacked")
 _IN_MEMORY = ("handler",)
 _memory: dict[str, Any] = {}
@@ -30,7 +33,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Let the tests that cost least come first: most mutants do not survive them."""
     expensive = {*_IN_FILES, *_IN_MEMORY}
-    items.sort(key=lambda item: len(expensive.intersection(item.fixturenames)))
+    seconds: dict[str, float] = {}
+    if _STATISTICS.exists():
+        seconds = json.loads(_STATISTICS.read_text(encoding="utf-8"))["duration_by_test"]
+    of_file: defaultdict[Path, float] = defaultdict(float)
+    for item in items:
+        of_file[item.path] += seconds.get(item.nodeid, 0.0)
+    items.sort(
+        key=lambda item: (len(expensive.intersection(item.fixturenames)), of_file[item.path])
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
