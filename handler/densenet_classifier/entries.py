@@ -38,15 +38,16 @@ class Narrator:
             entry["probability"] = _rounded(probabilities[index])
         if options.top_k:
             entry["predictions"] = [
-                self._candidate(finding, each) | explanation(each) for each in self._top(finding)
+                self._candidate(finding, each) | explanation(each)
+                for each in self.classifier.most_probable(probabilities, options.top_k)
             ]
         return entry | explanation(index)
 
     def picture(self, finding: Finding) -> bytes:
         """Return the image with its heat map laid over it, as a PNG; with `top_k` one a class."""
         indices = [self._subject(finding)]
-        if self.request.options.top_k:
-            indices += self._top(finding)
+        if top_k := self.request.options.top_k:
+            indices += self.classifier.most_probable(finding.probabilities, top_k)
         heats = [self.classifier.heat_map(finding, index) for index in dict.fromkeys(indices)]
         return overlay_png(finding.pixels, heats)
 
@@ -55,9 +56,6 @@ class Narrator:
         if target and self.request.explain:
             return self.classifier.index_of(target)
         return int(finding.probabilities.argmax())
-
-    def _top(self, finding: Finding) -> list[int]:
-        return self.classifier.most_probable(finding.probabilities, self.request.options.top_k or 1)
 
     def _candidate(self, finding: Finding, index: int) -> dict[str, Any]:
         return {
