@@ -87,7 +87,7 @@ class TestInline:
         first, bad, last = read_tensors(tensor_request([ONE, element, THREE])).parts
         assert (first, last) == (PARTS[0], PARTS[2])
         assert isinstance(bad.content, InvalidDocumentError)
-        assert "no base64 text" in str(bad.content)
+        assert "base64" in str(bad.content)
 
     @pytest.mark.parametrize("data", [None, ONE, 5, {}, {"0": ONE}], ids=repr)
     def test_data_that_are_no_list_are_refused(self, data: object) -> None:
