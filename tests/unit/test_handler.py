@@ -141,6 +141,19 @@ class TestInitialize:
         assert handler.cores.counts() == {8, share}
         assert told == [Told(tmp_path, Settings(), handler.cores, None)]
 
+    @pytest.mark.usefixtures("told")
+    @pytest.mark.parametrize(("config", "seconds"), [({"responseTimeout": 7}, 7), ({}, 120)])
+    def test_a_batch_has_the_time_that_torchserve_gives_its_worker(
+        self,
+        config: dict[str, Any],
+        seconds: float,
+        tmp_path: Path,
+        new_context: Callable[..., Any],
+    ) -> None:
+        handler = DenseNet121Handler()
+        handler.initialize(new_context(tmp_path, config))
+        assert handler.time_s == seconds
+
     @pytest.mark.parametrize("gpu", [None, 0, 3])
     def test_the_gpu_is_the_one_that_torchserve_gives(
         self, gpu: int | None, told: list[Told], tmp_path: Path, new_context: Callable[..., Any]

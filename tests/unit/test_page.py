@@ -49,12 +49,12 @@ class Document(HTMLParser):
         return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def page() -> Page:
     return render("densenet121", "imagenet1k-v1")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def document(page: Page) -> Document:
     return Document(page.html)
 
