@@ -76,13 +76,18 @@ class LocalHost:
             return Observation(DOWN, str(error))
         seen = readiness(configuration, runtime)
         queue = seen.models[0].most_waiting if seen.models else None
-        if seen.state not in {IS_READY, DRAINING} or not configuration.asks_for_tokens:
+        if not configuration.asks_for_tokens:
             return Observation(seen.state, seen.reason, target, queue=queue)
+        answers = seen.state in {IS_READY, DRAINING}
         try:
             key = keys.read(runtime, "inference")
             target = self._target(configuration, runtime, checked_token(key.token, self.name))
         except CommandError as error:
-            return Observation(DOWN, str(error), target)
+            state, reason = (DOWN, str(error)) if answers else (seen.state, seen.reason)
+            return Observation(state, reason)  # where it was is remembered with its token
+        # A request may come late to a host that is no longer asked, so the token goes with it.
+        if not answers:
+            return Observation(seen.state, seen.reason, target, queue=queue)
         if not key.is_valid:  # clients would get TorchServe's 400; a clock was put forward
             return Observation(STARTING, "its token has ended", target, key.expires)
         return Observation(seen.state, seen.reason, target, key.expires, queue)

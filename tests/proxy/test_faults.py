@@ -7,7 +7,7 @@ half an archive since it was started; the second host is a fake that answers at 
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,10 +161,14 @@ def test_a_host_whose_token_has_ended_is_passed_over_until_it_is_renewed(
         wait_for(lambda: last_word(proxy) == "ready", "the host is back")
 
 
-def test_a_token_is_not_renewed_while_a_request_may_still_bring_the_old_one(
-    real: Server, certificates: Path, tmp_path: Path
-) -> None:
-    """One that another host has had for long, and then fails: its next try is the real host."""
+@contextmanager
+def failing_late(
+    real: Server, certificates: Path, folder: Path
+) -> Iterator[tuple[Proxy, Callable[[], None]]]:
+    """Yield a proxy whose other host has a request for long, and what lets it fail that request.
+
+    Its next try is the real host, where it must be answered.
+    """
     arrived, over = Event(), Event()
 
     def fail_late(_: Request) -> Answer:
@@ -174,16 +178,38 @@ def test_a_token_is_not_renewed_while_a_request_may_still_bring_the_old_one(
 
     with serving(answering(fail_late)) as late, ThreadPoolExecutor() as clients:
         tables = [f'name = "real"\nconfiguration = "{real.path}"', remote("late", late.url)]
-        with running(Proxy(tmp_path, certificates, tables)) as proxy:
+        with running(Proxy(folder, certificates, tables)) as proxy:
+            asked = [clients.submit(proxy.post, data=UMBRELLA) for _ in range(2)]
+
+            def fail() -> None:
+                over.set()
+                assert [each.result().status_code for each in asked] == [200, 200]
+
             try:
-                asked = [clients.submit(proxy.post, data=UMBRELLA) for _ in range(2)]
                 assert arrived.wait(TIMEOUT_S)
-                end_token(real)
-                wait_for(lambda: "its token has ended" in proxy.output, "it is passed over")
-                time.sleep(3)  # longer than it would take to renew the token
-                assert "Renewing" not in proxy.output
+                yield proxy, fail
             finally:
                 over.set()
-            assert [each.result().status_code for each in asked] == [200, 200]
-            wait_for(lambda: "Renewing" in proxy.output, "the token is renewed")
-            wait_for(lambda: last_word(proxy) == "ready", "the host is back")
+
+
+def test_a_token_is_not_renewed_while_a_request_may_still_bring_the_old_one(
+    real: Server, certificates: Path, tmp_path: Path
+) -> None:
+    with failing_late(real, certificates, tmp_path) as (proxy, fail):
+        end_token(real)
+        wait_for(lambda: "its token has ended" in proxy.output, "it is passed over")
+        time.sleep(3)  # longer than it would take to renew the token
+        assert "Renewing" not in proxy.output
+        fail()
+        wait_for(lambda: "Renewing" in proxy.output, "the token is renewed")
+        wait_for(lambda: last_word(proxy) == "ready", "the host is back")
+
+
+def test_a_request_that_comes_late_to_a_host_that_is_down_brings_its_token(
+    real: Server, certificates: Path, tmp_path: Path
+) -> None:
+    with failing_late(real, certificates, tmp_path) as (proxy, fail):
+        for worker in workers(real):
+            worker.kill()
+        wait_for(lambda: last_word(proxy) == "down", "the proxy knows")
+        fail()
