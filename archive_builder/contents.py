@@ -4,9 +4,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from archive_builder import HANDLER
 from densenet_classifier.engine import INT8_MODEL_FILE, WEIGHTS_FILE
 
 Record = dict[str, Any]
@@ -14,12 +11,6 @@ Record = dict[str, Any]
 ENTRY = "densenet121_handler.py"
 CONFIGURATION = "model-config.yaml"
 MANIFEST = "MAR-INF/MANIFEST.json"
-
-
-def model_configuration() -> dict[str, Any]:
-    """Return what the model configuration says that is packed into archives."""
-    found: dict[str, Any] = yaml.safe_load((HANDLER / CONFIGURATION).read_text(encoding="utf-8"))
-    return found
 
 
 def manifest_model(record: Record) -> dict[str, str]:

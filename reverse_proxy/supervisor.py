@@ -51,7 +51,7 @@ class Supervisor:
         self._states: dict[str, str] = {}
         self._complaints: dict[str, str] = {}
         self._renewing: LocalHost | None = None
-        self._renewal = 0.0  # when one began, or the last one ended
+        self._renewing_since = 0.0  # since when it is that one, or none
 
     def run(self) -> None:
         """Start, and keep everything in step until something is raised."""
@@ -178,12 +178,12 @@ class Supervisor:
         self._apply()  # raises where it is not in force
         lone = not usable({h: seen for h, seen in self._seen().items() if h != self._renewing})
         patience_s = _LONE_PATIENCE_S if lone else self._configuration.limits.all_tries_s
-        waited_s = time.monotonic() - self._renewal
+        waited_s = time.monotonic() - self._renewing_since
         if waited_s > patience_s or not self._balance.works_by_earlier():
             self._renew(self._renewing)
 
     def _begin_renewal(self) -> None:
-        if time.monotonic() - self._renewal < _RENEWAL_PAUSE_S:
+        if time.monotonic() - self._renewing_since < _RENEWAL_PAUSE_S:
             return
         soon = datetime.now(UTC) + timedelta(seconds=self._configuration.limits.renew_before_s)
         ending = [
@@ -192,7 +192,7 @@ class Supervisor:
             if seen.expires is not None and seen.expires < soon and isinstance(host, LocalHost)
         ]
         if ending:
-            self._renewal = time.monotonic()
+            self._renewing_since = time.monotonic()
             self._renewing = min(ending, key=lambda each: each[0])[1]
             self._apply()
 
@@ -202,7 +202,7 @@ class Supervisor:
             host.renew()
         finally:
             self._renewing = None
-            self._renewal = time.monotonic()
+            self._renewing_since = time.monotonic()
             if host in self._watches:
                 self._watches[host].look()
             self._apply()

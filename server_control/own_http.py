@@ -4,7 +4,11 @@ Where it speaks TLS it is known by the very certificate that it was started with
 name that is for and whoever signed it; a private network needs no authority for its own calls.
 """
 
+from collections.abc import Callable
+from concurrent.futures import Future
+from copy import copy
 from pathlib import Path
+from threading import Thread
 from typing import BinaryIO
 
 import requests
@@ -26,18 +30,45 @@ def request(
     """Send one request; raise `requests.RequestException` where there is no answer of our server.
 
     `certificate` is the PEM file that the server must show, `token` the one it is to be sent.
+    An interrupt ends the waiting for it at once.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with requests.Session() as session:
-        session.trust_env = False
-        if certificate is not None:
-            session.mount("https://", Pinned(certificate))
-            session.verify = False  # by a chain; the fingerprint is checked instead
-        return session.request(
-            method,
-            url,
-            headers=headers,
-            timeout=timeout_s,
-            files=files,
-            allow_redirects=False,  # not even a redirect leads to anybody else
-        )
+
+    def send() -> requests.Response:
+        with requests.Session() as session:
+            session.trust_env = False
+            if certificate is not None:
+                session.mount("https://", Pinned(certificate))
+                session.verify = False  # by a chain; the fingerprint is checked instead
+            return session.request(
+                method,
+                url,
+                headers=headers,
+                timeout=timeout_s,
+                files=files,
+                allow_redirects=False,  # not even a redirect leads to anybody else
+            )
+
+    return _in_a_thread(send)
+
+
+def _in_a_thread(send: Callable[[], requests.Response]) -> requests.Response:
+    """Return what `send` returns, or raise what it raises, from a thread of its own.
+
+    What a signal's handler raises comes up in the main thread, wherever that is. Within urllib3 it
+    may be in a finalizer, where it is dropped, or in a lock, which is then held for ever. So
+    nothing that urllib3 cleans up after leaves the thread: a copy of an answer has its content
+    without its connection.
+    """
+    sent: Future[requests.Response] = Future()
+
+    def run() -> None:
+        try:
+            sent.set_result(copy(send()))
+        except requests.RequestException as error:
+            sent.set_exception(type(error)(str(error)))
+        except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
+            sent.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return sent.result()

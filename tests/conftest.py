@@ -1,9 +1,7 @@
 """What several tiers need: the optional test assets, weights that need no network, archives."""
 
-import fcntl
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from archive_builder.archive import build_archive
 from archive_builder.demo_weights import demo_weights, file_name
 from archive_builder.inputs import gather_inputs
 from tests.once import Once
-from tests.server.harness import DEMO_WEIGHTS, real_weights
+from tests.server.harness import DEMO_WEIGHTS, own_weights
 
 # Processes of one run have folders beside each other.
 _XDIST = "PYTEST_XDIST_WORKER" in os.environ
@@ -38,23 +36,15 @@ def assets() -> Path:
 
 
 @pytest.fixture(scope="session")
+def real_weights_file(assets: Path) -> Path:
+    """Return the real weights of `TEST_ASSETS`, or skip."""
+    return assets / "weights" / "densenet121-imagenet1k.pth"
+
+
+@pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Return `once(name, fill) -> folder`: that of processes that test side by side one fills."""
     base = tmp_path_factory.getbasetemp()
-    shared = base.parent if _XDIST else base
-
-    def _once(name: str, fill: Callable[[Path], object]) -> Path:
-        folder, partial = shared / name, shared / f"{name}-partial"
-        with (shared / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.exists():
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir()
-                fill(partial)
-                partial.rename(folder)
-        return folder
-
-    return _once
+    return Once(base.parent if _XDIST else base)
 
 
 @pytest.fixture(scope="session")
@@ -76,11 +66,12 @@ def demo_archive(once: Once, demo_weights_file: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_archive(once: Once, assets: Path) -> Path:
+def real_archive(once: Once, real_weights_file: Path) -> Path:
     """Return an archive of the real weights of `TEST_ASSETS`, or skip; tests copy it."""
 
     def build(store: Path) -> None:
-        build_archive(gather_inputs(MODEL_NAME, store, environment=real_weights(assets)), store)
+        environment = own_weights(real_weights_file)
+        build_archive(gather_inputs(MODEL_NAME, store, environment=environment), store)
 
     return once("real-archive", build) / f"{MODEL_NAME}.mar"
 

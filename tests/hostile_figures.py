@@ -25,7 +25,7 @@ from tests.attacks import Target
 from tests.bystander import Bystander, bystander
 from tests.proxy.harness import Proxy, running
 from tests.raw_http import Address
-from tests.server.harness import Server
+from tests.server.harness import DEMO_WEIGHTS, Server
 
 ANSWER = {"class_id": "n04507155", "class_name": "umbrella"}
 _STEP_S = 0.1
@@ -149,7 +149,7 @@ def started(
     """Run a TorchServe with demo weights and a proxy in front of it."""
     certificates = folder / "certificates"
     server = Server(
-        folder / "server", MODEL_STORE, environment={"DENSENET121_WEIGHTS": "demo"},
+        folder / "server", MODEL_STORE, environment=DEMO_WEIGHTS,
         settings=dict(settings),
     )  # fmt: skip
     assert server.script("make-certificate", str(certificates)).returncode == 0

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from archive_builder import LABELS, MODEL_NAME
-from archive_builder.contents import model_configuration
+from archive_builder.model_configuration import model_configuration
 from densenet121_handler import DenseNet121Handler
 from densenet_classifier.classifier import Classifier
 from densenet_classifier.cores import Cores

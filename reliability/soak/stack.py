@@ -19,7 +19,7 @@ import requests
 
 from archive_builder import ROOT
 from archive_builder.command import CommandError
-from archive_builder.contents import model_configuration
+from archive_builder.model_configuration import model_configuration
 from benchmarks.ours import by_kind, run_script
 from reverse_proxy.folders import state_folder
 from server_control.configuration import Configuration

@@ -19,7 +19,7 @@ from archive_builder.command import CommandError
 from archive_builder.inputs import ArchiveInputs, gather_inputs, read_record
 from densenet_classifier import __version__
 from densenet_classifier.weights import sha256_of
-from tests.server.harness import DEMO_WEIGHTS
+from tests.server.harness import DEMO_WEIGHTS, copy_as
 
 MADE = {"network.xml", "network.bin", "classifier.npy"}  # of the weights
 ADDED = {
@@ -39,6 +39,12 @@ def unpacked(demo_archive: Path, tmp_path: Path) -> Path:
     with zipfile.ZipFile(demo_archive) as file:
         file.extractall(tmp_path / "unpacked")
     return tmp_path / "unpacked"
+
+
+@pytest.fixture
+def older(demo_archive: Path, tmp_path: Path) -> Path:
+    """Return an archive of the version before, there where the next one is built."""
+    return copy_as(demo_archive, tmp_path / demo_archive.name, version="0.0.1")
 
 
 def test_two_builds_are_identical_byte_for_byte(
@@ -191,16 +197,15 @@ assert not any({str(ROOT)!r} + "/" + part in path for part in ("handler", "archi
 
 
 def test_building_twice_at_once_gives_one_whole_archive(
-    inputs: ArchiveInputs, demo_archive: Path, tmp_path: Path
+    inputs: ArchiveInputs, demo_archive: Path, older: Path, tmp_path: Path
 ) -> None:
     # Each takes from what the other may be replacing just now.
-    shutil.copy(demo_archive, tmp_path)
     build = partial(build_archive, inputs, tmp_path, take_over=True)
     # Processes, as two commands are.
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         for built in [pool.submit(build) for _ in range(2)]:
             built.result()
-    assert (tmp_path / "densenet121.mar").read_bytes() == demo_archive.read_bytes()
+    assert older.read_bytes() == demo_archive.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".densenet121.mar.lock",
         "densenet121.mar",
@@ -208,28 +213,28 @@ def test_building_twice_at_once_gives_one_whole_archive(
 
 
 def test_an_interrupted_build_leaves_the_old_archive(
-    inputs: ArchiveInputs, demo_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inputs: ArchiveInputs, older: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_half(_packed: Path, target: Path) -> None:
         target.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    old = Path(shutil.copy(demo_archive, tmp_path))
+    before = older.read_bytes()
     monkeypatch.setattr(archive, "_repack", write_half)
     with pytest.raises(KeyboardInterrupt):
         build_archive(inputs, tmp_path, take_over=True)
-    assert old.read_bytes() == demo_archive.read_bytes()
+    assert older.read_bytes() == before
     assert not list(tmp_path.glob("*.part"))
 
 
 def test_an_unexpected_name_is_refused(
-    inputs: ArchiveInputs, demo_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inputs: ArchiveInputs, older: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = older.read_bytes()
     monkeypatch.setattr(archive, "MANIFEST", "MAR-INF/OTHER.json")
-    old = Path(shutil.copy(demo_archive, tmp_path))
     with pytest.raises(CommandError, match="names are not as expected"):
         build_archive(inputs, tmp_path, take_over=True)
-    assert old.read_bytes() == demo_archive.read_bytes()
+    assert older.read_bytes() == before
 
 
 def test_labels_that_do_not_fit_are_refused(inputs: ArchiveInputs, tmp_path: Path) -> None:
@@ -251,7 +256,7 @@ def test_a_name_that_is_no_file_name_is_refused(
 def test_the_command_prints_path_weights_and_hash(demo_store: Path) -> None:
     result = subprocess.run(
         [str(ROOT / "scripts" / "build-archive"), f"--model-store={demo_store}"],
-        env={"DENSENET121_WEIGHTS": "demo", "PATH": "/usr/bin:/bin"} | _python(),
+        env={**DEMO_WEIGHTS, "PATH": "/usr/bin:/bin", **_python()},
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,

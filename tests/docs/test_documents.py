@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from archive_builder import LABELS, ROOT
-from archive_builder.contents import model_configuration
+from archive_builder.model_configuration import model_configuration
 from densenet_classifier.answers import ListForm, SingleForm, TensorForm
 from densenet_classifier.documents import IMAGE_KEYS
 from densenet_classifier.errors import RequestError

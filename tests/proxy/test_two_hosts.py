@@ -15,13 +15,12 @@ import psutil
 import pytest
 import torch
 
-from archive_builder.weights_source import DEMO
 from server_control.ports import free_ports
 from server_control.readiness import readiness
 from server_control.runtime import java_process, processes
 from tests.proxy.harness import Proxy, running, wait_for
 from tests.proxy.load import UMBRELLA, load
-from tests.server.harness import Server
+from tests.server.harness import DEMO_WEIGHTS, Server
 
 TOKENS = {"disable_token_authorization": "false"}
 
@@ -36,7 +35,6 @@ def pair(
 ) -> Iterator[tuple[Server, Server]]:
     """Return two running servers, both with tokens, the second with TLS."""
     folder = tmp_path_factory.mktemp("pair")
-    environment = {"DENSENET121_WEIGHTS": DEMO}
     inference, management = free_ports(2)
     tls = {
         "inference_address": f"https://127.0.0.1:{inference}",
@@ -49,7 +47,7 @@ def pair(
         for name, settings in (("one", TOKENS), ("two", TOKENS | tls)):
             store = folder / f"{name}-store"
             shutil.copytree(demo_store, store)
-            server = Server(folder / name, store, environment=dict(environment), settings=settings)
+            server = Server(folder / name, store, environment=dict(DEMO_WEIGHTS), settings=settings)
             servers.append(server)
             server.serve()
         yield servers[0], servers[1]

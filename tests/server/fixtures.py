@@ -10,7 +10,7 @@ import yaml
 
 from archive_builder import MODEL_NAME
 from reliability.fuzzing.structures import png
-from tests.server.harness import DEMO_WEIGHTS, Server, real_weights, rewrite
+from tests.server.harness import DEMO_WEIGHTS, Server, own_weights, rewrite
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +26,13 @@ def demo_server(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="session")
 def real_server(
-    assets: Path, real_archive: Path, tmp_path_factory: pytest.TempPathFactory
+    real_weights_file: Path, real_archive: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """Return a running server with the real weights of `TEST_ASSETS`, or skip."""
     folder = tmp_path_factory.mktemp("real-server")
     (folder / "model_store").mkdir()
     shutil.copy(real_archive, folder / "model_store")
-    server = Server(folder, folder / "model_store", environment=real_weights(assets))
+    server = Server(folder, folder / "model_store", environment=own_weights(real_weights_file))
     yield from _running(server)
 
 

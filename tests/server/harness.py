@@ -37,9 +37,9 @@ DEMO_WEIGHTS = {"DENSENET121_WEIGHTS": "demo"}
 Completed = subprocess.CompletedProcess[str]
 
 
-def real_weights(assets: Path) -> dict[str, str]:
-    """Return the environment that names the real weights of `TEST_ASSETS`."""
-    return {"DENSENET121_WEIGHTS": str(assets / "weights" / "densenet121-imagenet1k.pth")}
+def own_weights(file: Path) -> dict[str, str]:
+    """Return the environment that names these weights."""
+    return {"DENSENET121_WEIGHTS": str(file)}
 
 
 @dataclass

@@ -6,10 +6,9 @@ from pathlib import Path
 import psutil
 import yaml
 
-from archive_builder.weights_source import DEMO
 from server_control.readiness import readiness
 from server_control.runtime import processes
-from tests.server.harness import Server, rewrite
+from tests.server.harness import DEMO_WEIGHTS, Server, rewrite
 
 RESPONSE_TIMEOUT_S = 3
 
@@ -18,7 +17,7 @@ def impatient_server(folder: Path, demo_store: Path, **settings: str) -> Server:
     """Return one that is not yet started; its archive, in `folder`, is served as it is."""
     store = folder / "model_store"
     shutil.copytree(demo_store, store)
-    server = Server(folder, store, environment={"DENSENET121_WEIGHTS": DEMO})
+    server = Server(folder, store, environment=DEMO_WEIGHTS)
     rewrite(store / "densenet121.mar", "model-config.yaml", _impatient)
     server.write_configuration(load_models="densenet121=densenet121.mar", **settings)
     return server

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from archive_builder.weights_source import DEMO
 from server_control.runtime import processes
 from tests.server.asking import ANSWERED, UMBRELLA, asking, authorization, outcome_of
-from tests.server.harness import Server
+from tests.server.harness import DEMO_WEIGHTS, Server
 from tests.server.small_disk import full, small_disk
 from tests.server.waiting import wait_for
 
@@ -23,7 +22,7 @@ def disk(
     server = Server(
         tmp_path_factory.mktemp("disk"),
         demo_store,
-        environment={"DENSENET121_WEIGHTS": DEMO},
+        environment=DEMO_WEIGHTS,
         settings={"disable_token_authorization": "false"},
     )
     with small_disk(server.runtime.folder, "4m") as folder:

@@ -17,7 +17,7 @@ from server_control.keys import read
 from server_control.own_http import request
 from server_control.ports import free_ports
 from server_control.runtime import processes
-from tests.server.harness import Server
+from tests.server.harness import DEMO_WEIGHTS, Server
 
 TIMEOUT_S = 60
 UMBRELLA = SAMPLES / "umbrella.png"
@@ -81,7 +81,7 @@ def production(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     server = Server(
         tmp_path_factory.mktemp("production"),
         demo_store,
-        environment={"DENSENET121_WEIGHTS": "demo", "KEPT": "yes", **SECRETS},
+        environment={"KEPT": "yes", **DEMO_WEIGHTS, **SECRETS},
     )
     server.write_production_configuration()
     try:

@@ -21,7 +21,7 @@ from reverse_proxy.nginx import find_nginx
 from server_control.keys import KINDS, read
 from server_control.runtime import java_process, processes
 from tests.proxy.harness import Proxy, running, wait_for
-from tests.server.harness import Server
+from tests.server.harness import DEMO_WEIGHTS, Server
 from tests.server.test_production import OF_THE_MODEL, PREDICTIONS, ask
 from tests.sockets import open_to_others, whole_tree
 
@@ -65,7 +65,7 @@ def pair(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     find_nginx()
     folder = tmp_path_factory.mktemp("secrets")
     variables = {name: token_hex(16) for name in NAMES}
-    server = Server(folder, demo_store, environment={"DENSENET121_WEIGHTS": "demo", **variables})
+    server = Server(folder, demo_store, environment=DEMO_WEIGHTS | variables)
     server.write_production_configuration()
     host = f'name = "one"\nconfiguration = "{server.path}"'
     try:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from archive_builder import ROOT
-from archive_builder.contents import model_configuration
+from archive_builder.model_configuration import model_configuration
 
 CAPACITY = (ROOT / "docs" / "CAPACITY.md").read_text(encoding="utf-8")
 PERFORMANCE = (ROOT / "docs" / "PERFORMANCE.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from archive_builder import ROOT
-from archive_builder.contents import model_configuration
+from archive_builder.model_configuration import model_configuration
 from server_control.drain import add_options
 from server_control.environment import require_known_variables
 from server_control.torchserve import STOP_TIMEOUT_S

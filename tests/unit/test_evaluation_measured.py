@@ -17,9 +17,9 @@ from evaluation.reference import Reference
 
 
 @pytest.fixture
-def archive_folder(assets: Path, tmp_path: Path) -> Path:
+def archive_folder(real_weights_file: Path, tmp_path: Path) -> Path:
     """Return a folder with what the reference reads of an unpacked archive."""
-    (tmp_path / "weights.pth").symlink_to(assets / "weights" / "densenet121-imagenet1k.pth")
+    (tmp_path / "weights.pth").symlink_to(real_weights_file)
     shutil.copy(LABELS, tmp_path / "index_to_name.json")
     return tmp_path
 

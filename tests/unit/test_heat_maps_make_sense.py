@@ -61,8 +61,8 @@ class GradCam:
 
 
 @pytest.fixture(scope="module")
-def grad_cam(assets: Path) -> GradCam:
-    return GradCam(assets / "weights" / "densenet121-imagenet1k.pth")
+def grad_cam(real_weights_file: Path) -> GradCam:
+    return GradCam(real_weights_file)
 
 
 def gains(grad_cam: GradCam, cases: list[Case]) -> dict[str, float]:

@@ -26,8 +26,8 @@ Classify = Callable[[list[Pixels]], list[Probabilities]]
 
 
 @pytest.fixture(scope="module")
-def classify(assets: Path) -> Classify:
-    engine = TorchEngine(load_network(assets / "weights" / "densenet121-imagenet1k.pth"))
+def classify(real_weights_file: Path) -> Classify:
+    engine = TorchEngine(load_network(real_weights_file))
     return lambda images: [
         row
         for at in range(0, len(images), engine.batch)

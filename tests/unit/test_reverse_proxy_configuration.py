@@ -9,7 +9,7 @@ import pytest
 
 from archive_builder import ROOT
 from archive_builder.command import CommandError
-from archive_builder.contents import model_configuration
+from archive_builder.model_configuration import model_configuration
 from reverse_proxy.configuration import DEFAULT, ProxyConfiguration, clients_file
 from reverse_proxy.hosts import LocalHost, RemoteHost
 from reverse_proxy.limits import Limits

@@ -1,3 +1,6 @@
+import os
+import signal
+import weakref
 from pathlib import Path
 
 import pytest
@@ -121,3 +124,21 @@ def test_files_are_a_form(tmp_path: Path) -> None:
 def test_nobody_there_is_no_answer() -> None:
     with refusing() as url, pytest.raises(requests.ConnectionError):
         request("GET", url)
+
+
+class Held:
+    """What a library cleans up after."""
+
+
+def test_an_interrupt_is_not_lost_in_a_finalizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python drops what a signal's handler raises there; urllib3 has one for each request."""
+
+    def interrupted(*_: object, **__: object) -> requests.Response:
+        held = Held()
+        weakref.finalize(held, os.kill, os.getpid(), signal.SIGINT)
+        del held
+        return requests.Response()
+
+    monkeypatch.setattr(requests.Session, "request", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        request("GET", "http://127.0.0.1:9")

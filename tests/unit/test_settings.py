@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from archive_builder import HANDLER, ROOT
-from archive_builder.contents import model_configuration
+from archive_builder.model_configuration import model_configuration
 from densenet_classifier.settings import ENGINES, PRECISIONS, Settings, SettingsError
 
 NAMES = [field.name for field in dataclasses.fields(Settings)]
