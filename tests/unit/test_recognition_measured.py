@@ -1,6 +1,7 @@
 """What the defaults of recognition reject, measured with real weights; `-s` prints the shares."""
 
 import itertools
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,14 +11,12 @@ from PIL import Image, ImageDraw
 
 from archive_builder import LABELS
 from densenet_classifier.classifier import Probabilities, softmax
+from densenet_classifier.cores import Cores
+from densenet_classifier.engine import load_engine
 from densenet_classifier.images import CROP, Pixels, center_crop, decode
 from densenet_classifier.labels import load_labels
-from densenet_classifier.network import load_network
 from densenet_classifier.recognition import is_recognised
 from densenet_classifier.settings import Settings
-from densenet_classifier.torch_engine import TorchEngine
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHAPE = (CROP, CROP, 3)
 WORDS = ("total", "amount", "chapter", "of", "the", "page", "is", "invoice", "and", "we", "model")
@@ -26,8 +25,11 @@ Classify = Callable[[list[Pixels]], list[Probabilities]]
 
 
 @pytest.fixture(scope="module")
-def classify(real_weights_file: Path) -> Classify:
-    engine = TorchEngine(load_network(real_weights_file))
+def classify(real_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Classify:
+    folder = tmp_path_factory.mktemp("real")
+    with zipfile.ZipFile(real_archive) as file:
+        file.extractall(folder)
+    engine = load_engine(folder, Settings(), Cores(folder, total=1), None)
     return lambda images: [
         row
         for at in range(0, len(images), engine.batch)

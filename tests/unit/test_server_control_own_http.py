@@ -1,6 +1,7 @@
 import os
 import signal
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,15 +131,30 @@ class Held:
     """What a library cleans up after."""
 
 
+class InterruptError(Exception):
+    pass
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise InterruptError
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_is_not_lost_in_a_finalizer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python drops what a signal's handler raises there; urllib3 has one for each request."""
 
     def interrupted(*_: object, **__: object) -> requests.Response:
         held = Held()
-        weakref.finalize(held, os.kill, os.getpid(), signal.SIGINT)
+        weakref.finalize(held, os.kill, os.getpid(), signal.SIGUSR1)
         del held
         return requests.Response()
 
     monkeypatch.setattr(requests.Session, "request", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptError):
         request("GET", "http://127.0.0.1:9")
