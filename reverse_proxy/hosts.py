@@ -7,7 +7,7 @@ us to its `LocalHost`s only.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -71,7 +71,7 @@ class LocalHost:
         """Return the host's state; nothing is raised."""
         try:
             configuration, runtime = self._loaded()
-            target = self._target(configuration, runtime, None)
+            target = self._target(configuration, runtime)
         except CommandError as error:
             return Observation(DOWN, str(error))
         seen = readiness(configuration, runtime)
@@ -81,7 +81,7 @@ class LocalHost:
         answers = seen.state in {IS_READY, DRAINING}
         try:
             key = keys.read(runtime, "inference")
-            target = self._target(configuration, runtime, checked_token(key.token, self.name))
+            target = replace(target, token=checked_token(key.token, self.name))
         except CommandError as error:
             state, reason = (DOWN, str(error)) if answers else (seen.state, seen.reason)
             return Observation(state, reason)  # where it was is remembered with its token
@@ -100,12 +100,13 @@ class LocalHost:
         runtime = Runtime(self.configuration)
         return runtime.running(), runtime
 
-    def _target(self, configuration: Configuration, runtime: Runtime, token: str | None) -> Target:
+    def _target(self, configuration: Configuration, runtime: Runtime) -> Target:
         url = configuration.inference_url
         if not url.startswith("https:"):
-            return Target(url, token)
+            return Target(url)
         certificate = self.ca_file or runtime.certificate(configuration)
-        return Target(url, token, _pem(certificate), self.server_name or _name_of(url))
+        server_name = self.server_name or _name_of(url)
+        return Target(url, certificate=_pem(certificate), server_name=server_name)
 
 
 @dataclass(frozen=True)
