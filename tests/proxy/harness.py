@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -124,6 +125,25 @@ class Proxy:
 
     def wait_until(self, state: str) -> None:
         wait_for(self._is_running_and(lambda: self.says() == state), f"the proxy is {state}")
+        self._wait_until_settled()
+
+    def wait_until_told(self, host: str, state: str) -> None:
+        """Wait until what the proxy has told last of a host is this state."""
+        wait_for(self._is_running_and(lambda: self.told(host) == state), f"{host} is {state}")
+        self._wait_until_settled()
+
+    def told(self, host: str) -> str:
+        """Return the state that the proxy has told last of a host; "" for none."""
+        lines = [line for line in self.output.splitlines() if line.startswith(f"{host} is ")]
+        return lines[-1].split()[2].rstrip(":") if lines else ""
+
+    def _wait_until_settled(self) -> None:
+        """Wait until workers of an earlier configuration take no requests any more.
+
+        New ones take some before nginx has told the old ones to end, on a busy machine much later.
+        """
+        root = self.root
+        wait_for(lambda: all(map(_is_settled, masters(root))), "only the latest workers are left")
 
     def _is_running_and(self, condition: Callable[[], bool]) -> Callable[[], bool]:
         def check() -> bool:
@@ -178,6 +198,19 @@ class Proxy:
     def children(self) -> list[psutil.Process]:
         assert self.process is not None
         return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def _is_settled(master: psutil.Process) -> bool:
+    """Return whether an nginx has as many workers that take requests as it is to have."""
+    try:
+        configuration = Path(" ".join(master.cmdline()).rpartition(" -c ")[2].strip())
+        wanted = re.search(r"worker_processes (\d+);", configuration.read_text())
+        titles = [" ".join(each.cmdline()) for each in master.children()]
+    except (psutil.NoSuchProcess, FileNotFoundError):  # an `nginx -t` that has ended
+        return False
+    assert wanted is not None
+    taking = [each for each in titles if each and "is shutting down" not in each]
+    return len(taking) == int(wanted[1])
 
 
 @contextmanager

@@ -33,12 +33,8 @@ def two(
         proxy = make_proxy(remote("one", one.url), remote("two", another.url), limits=limits)
         with running(proxy):
             for name in ("one", "two"):
-                wait_until_seen(proxy, f"{name} is ready")
+                proxy.wait_until_told(name, "ready")
             yield proxy, one, another
-
-
-def wait_until_seen(proxy: Proxy, words: str) -> None:
-    wait_for(lambda: words in proxy.output, words)
 
 
 def fails(status: int) -> Answer:
@@ -133,8 +129,8 @@ def silent_and_good(make_proxy: MakeProxy, limits: str) -> Iterator[tuple[Proxy,
         proxy = make_proxy(remote("one", silent.url), remote("two", good.url), limits=limits)
         stack.enter_context(running(proxy))
         stack.callback(over.set)
-        wait_until_seen(proxy, "one is ready")
-        wait_until_seen(proxy, "two is ready")
+        proxy.wait_until_told("one", "ready")
+        proxy.wait_until_told("two", "ready")
         yield proxy, silent, good
 
 
@@ -167,10 +163,10 @@ def test_a_host_that_is_being_emptied_is_asked_only_when_no_other_is_there(
     with serving(host("one")) as one, serving(host("two")) as two_:
         proxy = make_proxy(remote("one", one.url), remote("two", two_.url))
         with running(proxy):
-            wait_until_seen(proxy, "one is ready")
-            wait_until_seen(proxy, "two is ready")
+            proxy.wait_until_told("one", "ready")
+            proxy.wait_until_told("two", "ready")
             states["one"] = "draining"
-            wait_until_seen(proxy, "one is draining")
+            proxy.wait_until_told("one", "draining")
             wait_until_gone(proxy, one)
             for _ in range(5):
                 assert proxy.post(data=b"picture").status_code == 200
@@ -219,7 +215,7 @@ def test_a_host_may_be_called_like_one_of_nginxs_sockets(make_proxy: MakeProxy) 
         proxy = make_proxy(*(remote(name, host.url) for name in names))
         with running(proxy):
             for name in names:
-                wait_until_seen(proxy, f"{name} is ready")
+                proxy.wait_until_told(name, "ready")
             for _ in range(6):
                 assert proxy.post(data=b"picture").status_code == 200
             wait_for(lambda: {each["host"] for each in proxy.access_log()} == {*names}, "all")

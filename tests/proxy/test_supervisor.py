@@ -361,7 +361,7 @@ def test_a_certificate_that_is_gone_takes_its_host_along_and_nothing_else(
     secure = 'url = "https://127.0.0.1:9"\n' + f'ca_file = "{ca_file}"'
     proxy = make_proxy(remote("one", host.url), f'name = "two"\n{secure}')
     with running(proxy):
-        wait_for(lambda: "two is down" in proxy.output, "the other host is seen")
+        proxy.wait_until_told("two", "down")
         ca_file.unlink()
         header = {"Authorization": f"Bearer {proxy.add_client('second')}"}
         wait_for(lambda: proxy.post(headers=header).status_code == 200, "changes are taken")

@@ -87,14 +87,7 @@ def wait_until_all_ready(proxy: Proxy, servers: tuple[Server, ...]) -> None:
 
 
 def wait_until(proxy: Proxy, server: Server, state: str) -> None:
-    """Wait until the proxy's last word on the host of this server is this."""
-
-    def last() -> str:
-        name = server.folder.name
-        said = [line for line in proxy.output.splitlines() if line.startswith(f"{name} is ")]
-        return said[-1].split()[2].rstrip(":") if said else ""
-
-    wait_for(lambda: last() == state, f"{server.folder.name} is {state}")
+    proxy.wait_until_told(server.folder.name, state)
 
 
 def all_workers_ready(server: Server) -> bool:

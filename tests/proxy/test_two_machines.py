@@ -34,7 +34,7 @@ def machines(make_proxy: Callable[..., Proxy], tmp_path: Path) -> Iterator[tuple
             machine.proxy.write([machine.host.table, remote("other", other.proxy.url, *lines)])
             machine.proxy.start()
         for machine in (first, second):
-            wait_for(lambda each=machine: "other is ready" in each.proxy.output, "they see them")  # type: ignore[misc]
+            machine.proxy.wait_until_told("other", "ready")
         yield first, second
 
 
@@ -48,12 +48,6 @@ def _machine(stack: ExitStack, proxy: Proxy, folder: Path, name: str) -> Machine
     host = own.enter_context(fake_torchserve(folder, name, respond))
     machine = Machine(host, proxy, own.close, Answer(name.encode()))
     return machine
-
-
-def said_last(proxy: Proxy, host: str) -> str:
-    """Return the state that the proxy told last of a host."""
-    lines = [line for line in proxy.output.splitlines() if line.startswith(f"{host} is ")]
-    return lines[-1].split()[2].rstrip(":")
 
 
 def test_when_both_hosts_are_gone_neither_is_ready(machines: tuple[Machine, Machine]) -> None:
@@ -71,8 +65,8 @@ def test_the_other_answers_instead_and_sends_nothing_back(
 ) -> None:
     first, second = machines
     first.leave()
-    wait_for(lambda: said_last(first.proxy, "one") == "down", "its host is gone")
-    wait_for(lambda: said_last(second.proxy, "other") == "down", "the other knows")
+    first.proxy.wait_until_told("one", "down")
+    second.proxy.wait_until_told("other", "down")
     for path in ("/ready", "/ready/local"):
         assert second.proxy.get(path).status_code == 200
     assert first.proxy.get("/ready").status_code == 200
@@ -106,6 +100,6 @@ def test_who_forges_the_header_gets_this_machines_hosts_only(
         assert first.proxy.post(data=b"picture", headers=headers).content == b"one"
     assert second.host.predictions == []
     first.leave()
-    wait_for(lambda: said_last(first.proxy, "one") == "down", "its host is gone")
+    first.proxy.wait_until_told("one", "down")
     answer = first.proxy.post(data=b"picture", headers=headers)
     assert (answer.status_code, answer.json()["type"]) == (503, "NoHostError")

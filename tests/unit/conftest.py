@@ -125,8 +125,17 @@ def labels() -> list[list[str]]:
 
 
 @pytest.fixture(scope="session")
-def unpacked(network_file: Path, labels: list[list[str]], once: Once) -> Path:
-    """Return a folder like the unpacked archive; the tests only read it."""
+def unpacked(
+    network_file: Path,
+    labels: list[list[str]],
+    once: Once,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Return a folder like the unpacked archive; the tests leave its files as they are.
+
+    Each process has one of its own: handlers of the same folder are workers that share the cores
+    and refuse together.
+    """
     weights = WeightsSource(network_file, "custom:test", sha256_of(network_file))
     rows = {str(index): row for index, row in enumerate(labels)}
 
@@ -139,7 +148,9 @@ def unpacked(network_file: Path, labels: list[list[str]], once: Once) -> Path:
         (folder / "archive.json").write_text(json.dumps(inputs.record()))
         file.replace(folder / "index_to_name.json")
 
-    return once("small-archive", fill)
+    folder = tmp_path_factory.mktemp("small-archive")
+    made = once("small-archive", fill)
+    return shutil.copytree(made, folder, copy_function=os.link, dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")
