@@ -8,6 +8,7 @@ slope includes zero or less, or when all the growth fitted is less than `SMALL_G
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,14 @@ def trends(samples: Sequence[Sample]) -> dict[str, Trend]:
     return {kind: _trend(times[warm], values[warm]) for kind, values in series.items()}
 
 
+def cores(first: Sample, last: Sample) -> dict[str, float]:
+    """Return how many cores each kind of process kept busy between two samples of one watch."""
+    seconds = last.at_s - first.at_s
+    return {
+        kind: round((last.cpu_s[kind] - spent) / seconds, 3) for kind, spent in first.cpu_s.items()
+    }
+
+
 def verdicts(
     records: Sequence[Record],
     samples: Sequence[Sample],
@@ -85,8 +94,8 @@ def verdicts(
 ) -> list[Verdict]:
     """Judge a run.
 
-    `samples` begin with one of idle servers and end with one; `setting` has load, peak_rate
-    (requests/s), seconds, most_waiting (requests).
+    `samples` begin with one of idle servers and end with one; `setting` has load, peak_rates
+    (requests/s, before and after), seconds, most_waiting (requests).
     """
     before, *during, after = samples
     found = outcomes(records)
@@ -111,7 +120,7 @@ def _nothing_refused(found: Mapping[str, int]) -> Verdict:
 def _overload(records: Sequence[Record], setting: Mapping[str, Any]) -> list[Verdict]:
     served = [record for record in records if record.outcome == RIGHT]
     rate = len(served) / setting["seconds"]
-    share = rate / setting["peak_rate"]
+    share = rate / fmean(setting["peak_rates"])
     slowest = max((record.latency_s for record in served), default=0.0)
     # Who waits longest has the whole queue before it; twice that, for the spread of batches.
     bound = 2 * setting["most_waiting"] / rate if rate else 0.0

@@ -11,11 +11,12 @@ def markdown(
 ) -> str:
     """Return what was done, what came of it, and a table of what had to hold."""
     machine = setting["machine"]
+    before, after = setting["peak_rates"]
     about = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['date']}; {setting['stack']}; "
         f"{setting['seconds'] / 60:g} minutes at {setting['load']:g} times capacity, that is "
-        f"{setting['rate']:.1f} requests/s; capacity {setting['peak_rate']:.1f} requests/s "
-        f"({setting['in_flight']} in flight); {setting['photographs']}."
+        f"{setting['rate']:.1f} requests/s; capacity {before:.1f} requests/s before and "
+        f"{after:.1f} after ({setting['in_flight']} in flight); {setting['photographs']}."
     )
     lines = [
         about,
@@ -27,6 +28,11 @@ def markdown(
         times = figures["latency_ms"].get(name, {})
         cells = [str(times.get(key, "-")) for key in ("p50", "p99", "max")]
         lines.append(f"| {name} | {count} | {' | '.join(cells)} |")
+    lines += ["", "| cores kept busy | at capacity | under this load |", "| --- | --- | --- |"]
+    lines += [
+        f"| {kind} | {busy:.2f} | {figures['cores'][kind]:.2f} |"
+        for kind, busy in setting["peak_cores"].items()
+    ]
     lines += ["", "| what must hold | measured | holds |", "| --- | --- | --- |"]
     lines += [
         f"| {each.name} | {each.measured} | {'yes' if each.holds else 'NO'} |" for each in verdicts

@@ -59,8 +59,11 @@ class Requester:
                 self.answers[case.name, at] = essence(answer)
 
     async def capacity(self, cases: Sequence[Case], in_flight: int, seconds: float) -> float:
-        """Return how many requests a second are answered when so many are always in flight."""
-        order = Mix(cases, seed=0)
+        """Return how many requests a second are answered when so many are always in flight.
+
+        They leave no records.
+        """
+        order, earlier = Mix(cases, seed=0), len(self.records)
         began = time.monotonic()
         deadline = began + seconds
 
@@ -69,8 +72,8 @@ class Requester:
                 await self._ask(*next(order), began, time.monotonic())
 
         await asyncio.gather(*(client() for _ in range(in_flight)))
-        rate = len(self.records) / (time.monotonic() - began)
-        self.records.clear()
+        rate = (len(self.records) - earlier) / (time.monotonic() - began)
+        del self.records[earlier:]
         return rate
 
     async def load(
@@ -82,13 +85,10 @@ class Requester:
         tell: Callable[[], None],
     ) -> None:
         """Send `rate` requests a second; `tell` is called about once a minute."""
-        gaps, order = random.Random(seed), Mix(cases, seed)  # noqa: S311 - no secret
-        began, due, told = time.monotonic(), 0.0, 0.0
+        began, told = time.monotonic(), 0.0
         unanswered: set[asyncio.Task[None]] = set()
-        while due < seconds:
-            due += gaps.expovariate(rate)
+        for due, (case, at) in zip(arrivals(rate, seconds, seed), Mix(cases, seed), strict=False):
             await asyncio.sleep(max(0.0, began + due - time.monotonic()))
-            case, at = next(order)
             if len(unanswered) < _MOST_UNANSWERED:
                 task = asyncio.create_task(self._ask(case, at, began, began + due))
                 unanswered.add(task)
@@ -128,6 +128,14 @@ class Requester:
             if response.status in REFUSALS:  # an empty text where TorchServe itself refuses
                 return response.status, await response.text()
             return response.status, await response.json(content_type=None)
+
+
+def arrivals(rate: float, seconds: float, seed: int) -> Iterator[float]:
+    """Yield the times in seconds at which requests are due; the gaps are exponential."""
+    # Not the stream of numbers that `Mix` has: cases of small ones would come in bursts.
+    gaps, due = random.Random(f"gaps {seed}"), 0.0  # noqa: S311 - no secret
+    while (due := due + gaps.expovariate(rate)) < seconds:
+        yield due
 
 
 class Mix(Iterator[tuple[Case, int]]):

@@ -21,8 +21,8 @@ INTERVAL_S = 10.0
 class Sample:
     """What the servers hold at `at_s` from the start of the watch, most by kind of process.
 
-    PSS in MB (10**6 bytes), open descriptors, sockets among them, threads, ids of the processes;
-    files in temporary folders, and MB of logs.
+    PSS in MB (10**6 bytes), open descriptors, sockets among them, threads, ids of the processes,
+    seconds of processor time since their start; files in temporary folders, and MB of logs.
     """
 
     at_s: float
@@ -31,12 +31,13 @@ class Sample:
     sockets: dict[str, int]
     threads: dict[str, int]
     pids: dict[str, list[int]]
+    cpu_s: dict[str, float]
     temporary_files: int
     logs_mb: float
 
 
 class Watch:
-    """Takes a sample at the start, every `INTERVAL_S`, and whenever asked; a context manager."""
+    """Takes a sample at the start, every `INTERVAL_S` and at the end; a context manager."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -57,6 +58,7 @@ class Watch:
     ) -> None:
         self._over.set()
         self._thread.join()
+        self.samples.append(self.sample())
 
     def sample(self) -> Sample:
         """Return what the servers hold now."""
@@ -74,7 +76,12 @@ class Watch:
         logs = sum(_size(path) for each in self._stack.log_folders() for path in _files(each))
         pids = {kind: sorted(process.pid for process in found) for kind, found in kinds.items()}
         at_s = round(time.monotonic() - self._began, 1)
-        return Sample(at_s, pss, sums[0], sums[1], sums[2], pids, temporary, round(logs / 1e6, 2))
+        cpu = {kind: round(sum(map(_cpu_s, found)), 2) for kind, found in kinds.items()}
+        # The client has the same cores; what it needs, the servers have not.
+        cpu["client"] = round(time.process_time(), 2)
+        return Sample(
+            at_s, pss, sums[0], sums[1], sums[2], pids, cpu, temporary, round(logs / 1e6, 2)
+        )
 
     def _run(self) -> None:
         while not self._over.is_set():
@@ -91,6 +98,13 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:  # removed meanwhile
         return 0
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 def _count(process: psutil.Process) -> tuple[int, int, int]:

@@ -13,7 +13,7 @@ from reliability.soak.report import markdown
 from reliability.soak.requester import BROKEN, OTHER_ANSWER, REFUSED, RIGHT, Record
 from reliability.soak.watch import Sample
 
-STEADY = {"load": 0.7, "peak_rate": 100.0, "seconds": 3600.0, "most_waiting": 272}
+STEADY = {"load": 0.7, "peak_rates": [90.0, 110.0], "seconds": 3600.0, "most_waiting": 272}
 OVERLOAD = {**STEADY, "load": 4.0, "seconds": 10.0}
 
 
@@ -26,6 +26,7 @@ def sample(at_s: float = 0.0, pss_mb: float = 500.0, **changes: Any) -> Sample:
         {"Java": 20, "workers": 4},
         {"Java": 60, "workers": 12},
         {"Java": [1], "workers": [2, 3]},
+        {"Java": 10.0, "workers": 20.0},
         temporary_files=9,
         logs_mb=1.0,
     )
@@ -138,6 +139,12 @@ def test_the_wait_under_overload_is_bounded_by_the_queue() -> None:
         assert found["slowest accepted request, s"] is holds
 
 
+def test_cores_are_processor_time_by_time() -> None:
+    first = sample(5.0, cpu_s={"workers": 20.0, "client": 1.0})
+    last = sample(15.0, cpu_s={"workers": 35.0, "client": 3.0})
+    assert figures.cores(first, last) == {"workers": 1.5, "client": 0.2}
+
+
 def test_percentiles_and_counts() -> None:
     asked = [*records(100, 1, latency_s=0.1), *records(100, 1, REFUSED, latency_s=0.002)]
     assert figures.percentiles(asked, RIGHT) == {"p50": 100.0, "p99": 100.0, "max": 100.0}
@@ -150,15 +157,18 @@ def test_the_report_names_what_did_not_hold() -> None:
     machine = {"cpu": "a processor", "cores": 2, "date": "2026-11-23"}
     setting = {
         **STEADY, "machine": machine, "stack": "TorchServe alone", "rate": 70.0, "in_flight": 64,
-        "photographs": "32 JPEGs",
+        "photographs": "32 JPEGs", "peak_cores": {"workers": 1.55},
     }  # fmt: skip
     found = {
         "outcomes": {RIGHT: 5, REFUSED: 0},
         "latency_ms": {RIGHT: {"p50": 1.0, "p99": 2.0, "max": 3.0}, REFUSED: {}},
         "statuses": {"photograph": {"200": 5}},
+        "cores": {"workers": 1.4},
     }
     text = markdown(setting, found, [Verdict("memory is flat", "+9 MB/h", holds=False)])
     assert "60 minutes at 0.7 times capacity, that is 70.0 requests/s" in text
+    assert "capacity 90.0 requests/s before and 110.0 after (64 in flight)" in text
+    assert "| workers | 1.55 | 1.40 |" in text
     assert "| right | 5 | 1.0 | 2.0 | 3.0 |" in text
     assert "| refused | 0 | - | - | - |" in text
     assert "| memory is flat | +9 MB/h | NO |" in text

@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from statistics import fmean
 from typing import Any, TypeVar
 
 import pytest
@@ -19,6 +21,7 @@ from reliability.soak.requester import (
     Mix,
     Record,
     Requester,
+    arrivals,
     session,
 )
 from reliability.soak.traffic import Case, cases, essence
@@ -122,6 +125,34 @@ def test_the_order_is_that_of_the_seed_and_the_weights() -> None:
     share = sum(case is CASE for case, _ in taken) / len(taken)
     assert share == pytest.approx(0.75, abs=0.07)
     assert [at for case, at in taken if case is CASE][:4] == [0, 1, 0, 1]
+
+
+def test_no_case_comes_in_bursts() -> None:
+    times = list(arrivals(rate=100.0, seconds=100.0, seed=1))
+    assert len(times) == pytest.approx(10_000, rel=0.05)
+    gaps: dict[str, list[float]] = {CASE.name: [], BAD.name: []}
+    order = Mix([CASE, BAD], 1)
+    for (earlier, due), (case, _) in zip(pairwise([0.0, *times]), order, strict=False):
+        gaps[case.name].append(due - earlier)
+    assert {name: fmean(each) for name, each in gaps.items()} == pytest.approx(
+        {CASE.name: 0.01, BAD.name: 0.01}, rel=0.1
+    )
+
+
+def test_capacity_leaves_the_records_as_they_were() -> None:
+    kept = Record(0.0, 1.0, "photograph", 200, RIGHT)
+
+    async def run(url: str) -> tuple[float, list[Record]]:
+        requester = Requester(url, records=[kept])
+        async with session({}, tls=False) as requester.session:
+            await requester.learn([CASE])
+            return await requester.capacity([CASE], 2, 0.2), requester.records
+
+    with serving(answer) as server:
+        rate, records = in_a_loop(run(server.url))
+        # Two that were learnt from; the clients go on until the last answer has come.
+        assert 0 < rate <= (len(server.requests) - 2) / 0.2
+    assert records == [kept]
 
 
 def test_the_mix_has_every_form_and_every_refusal() -> None:
