@@ -180,7 +180,7 @@ def _file_names(row: Row, headers: Headers) -> list[str]:
     fields = [name for name in row if name not in OPTION_NAMES]
     files = [name for name in fields if _is_file(row[name], headers.get(name))]
     # Over gRPC nothing declares a type.
-    files = files or [name for name in fields if name in IMAGE_FIELDS or _is_image(row[name])]
+    files = files or [name for name in fields if name in IMAGE_FIELDS]
     # A browser sends a part for a file input that was left empty.
     return [name for name in files if row[name]] or files[:1]
 

@@ -4,7 +4,6 @@ A value may be text (form field, query) or a number (JSON). Whatever else it is,
 of range, is an `InvalidOptionError` that names the range.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -84,7 +83,6 @@ def _number(value: object) -> float | None:
     if isinstance(value, str) and not _DECIMAL.fullmatch(value):
         return None
     try:
-        number = float(value)
+        return float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None

@@ -189,6 +189,7 @@ def ask(handler: DenseNet121Handler, unpacked: Path, new_context: Callable[..., 
         context.request_processor = [
             processor(dict(each)) for each in headers or [{} for _ in rows]
         ]
+        context.request_ids = {index: f"id {index}" for index in range(len(rows))}
         contents = handler.handle(rows, context)
         assert len(contents) == len(rows)
         return [

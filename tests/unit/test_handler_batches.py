@@ -1,5 +1,7 @@
 import logging
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,6 +92,47 @@ class TestBatch:
         rows: list[Row] = [{"body": images[0]}, {}, {"body": images[1]}]
         replies = ask(rows, [{}, {"describe": "True"}, {}])
         assert [next(iter(reply.body)) for reply in replies] == ["class_id", "version", "class_id"]
+
+
+class TestThreads:
+    """Images are decoded side by side where there are threads for it."""
+
+    @pytest.fixture
+    def names(self, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+        """The names of the threads that decode in the test."""
+        seen: set[str] = set()
+        pixels = Picture.pixels
+
+        def decode(picture: Picture) -> Pixels:
+            seen.add(threading.current_thread().name)
+            return pixels(picture)
+
+        monkeypatch.setattr(Picture, "pixels", decode)
+        return seen
+
+    @pytest.mark.parametrize("threads", [1, 2, 3])
+    def test_there_are_as_many_as_the_worker_may_have(
+        self,
+        threads: int,
+        handler: DenseNet121Handler,
+        ask: Ask,
+        images: list[bytearray],
+        names: set[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        pools: list[int] = []
+
+        def pool(size: int) -> ThreadPoolExecutor:
+            pools.append(size)
+            return ThreadPoolExecutor(size)
+
+        monkeypatch.setattr(handler.cores, "now", lambda: threads)
+        monkeypatch.setattr(densenet121_handler, "ThreadPoolExecutor", pool)
+        replies = ask([{"body": image} for image in images])
+        assert [reply.status for reply in replies] == [200] * 5
+        assert pools == [threads]
+        own = threading.current_thread().name
+        assert (names == {own}) if threads == 1 else (own not in names)
 
 
 class Run(NamedTuple):

@@ -65,6 +65,13 @@ def test_a_value_is_taken_and_the_others_keep_their_default(name: str, value: An
     assert getattr(settings, name) == value
 
 
+def test_all_unknown_keys_are_named_and_all_known_ones() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_mapping({"one": 1, "two": 2})
+    known = ", ".join(NAMES)
+    assert str(caught.value) == f"handler: unknown setting one, two; known: {known}"
+
+
 @pytest.mark.parametrize("key", ["max_image_byte", "Max_image_bytes", "status", 7])
 def test_an_unknown_key_is_refused_by_name(key: object) -> None:
     with pytest.raises(SettingsError, match=f"unknown setting {key}.*known: max_image_bytes"):

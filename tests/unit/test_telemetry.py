@@ -1,5 +1,7 @@
 import json
 import re
+import time
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -80,6 +82,17 @@ class TestLines:
         }  # fmt: skip
         assert (second["request_id"], second["images"], second["images_in_batch"]) == ("id 2", 0, 2)
         assert "client_request_id" not in second
+
+    def test_the_time_is_utc_wherever_the_server_stands(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as there:
+            there.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            (line,) = lines(served(Seen()))
+        time.tzset()
+        told = datetime.fromisoformat(line["time"])
+        assert abs((told - datetime.now(UTC)).total_seconds()) < 60
 
     @pytest.mark.parametrize(("status", "level"), [(422, "INFO"), (500, "WARN"), (503, "WARN")])
     def test_a_fault_of_the_server_stands_out(self, status: int, level: str) -> None:

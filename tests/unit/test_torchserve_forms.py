@@ -114,6 +114,8 @@ class TestPlainFields:
     @pytest.mark.parametrize("text", [b"BMW at the lake", b"GIF89a, a format", b""])
     def test_with_a_text_that_begins_like_an_image_is_none(self, text: bytes) -> None:
         assert type(self.sent(text).form) is SingleForm
+        alone = read({"caption": bytearray(text)}, {"caption": NO_TYPE})
+        assert isinstance(alone.error, NoImageError)
 
 
 class TestDuplicateParts:

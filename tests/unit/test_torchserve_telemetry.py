@@ -7,6 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 from archive_builder import ROOT
 from densenet121_handler import DenseNet121Handler
 from densenet_classifier import __version__
-from tests.unit.asking import Ask, AskOne, base64_text
+from densenet_classifier.telemetry import Batch, Seconds, Seen, Served
+from tests.unit.asking import EXPLAIN, Ask, AskOne, base64_text
 from torchserve_telemetry import Telemetry
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -87,7 +89,7 @@ def test_metrics_have_their_values_and_labels(
     decode, inference, total = (
         told[f"densenet121_batch_{step}seconds"][0][0] for step in ("decode_", "inference_", "")
     )
-    assert 0 < decode < decode + inference < total
+    assert 0 < decode < decode + inference < total < 60
     assert not [record for record in declared.records if record.levelno > logging.INFO]
 
 
@@ -124,11 +126,38 @@ def test_each_request_has_its_line(
         (200, 0, []),
     ]
     assert [line.get("client_request_id") for line in lines] == ["first", "second", None, None]
+    assert [line["request_id"] for line in lines] == ["id 0", "id 1", "id 2", "id 3"]
     assert {line["worker_pid"] for line in lines} == {os.getpid()}
     assert {(line["model"], line["model_version"]) for line in lines} == {
         ("densenet121", __version__)
     }
     assert {line["batch_size"] for line in lines} == {4}
+
+
+def test_a_refused_request_and_a_picture_count_with_their_images(
+    declared: pytest.LogCaptureFixture, ask: Ask, image: bytearray, truncated: bytearray
+) -> None:
+    picture = EXPLAIN | {"accept": "image/png"}
+    ask(
+        [{"body": [""] * 33}, {"body": image}, {"body": truncated}],
+        [{}, dict(picture), dict(picture)],
+    )
+    told = [(line["images"], line["errors"]) for line in request_lines(declared)]
+    assert told == [(33, ["TooManyImagesError"]), (1, []), (1, ["UndecodableImageError"])]
+    assert metrics(declared)["densenet121_images_answered_total"][0][0] == 1
+
+
+def test_a_label_that_is_not_known_is_empty(
+    new_context: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "metrics.yaml"
+    metric = "{name: densenet121_request_images, unit: Count, dimensions: [reason, model_name, of]}"
+    file.write_text(f"model_metrics: {{counter: [{metric}]}}")
+    caplog.set_level(logging.INFO)
+    batch = Batch([Served(Seen(2), HTTPStatus.OK)], Seconds(0.1, 0.1, 0.2))
+    telemetry(new_context, file).tell(batch)
+    labels = [(2, "reason:,model_name:densenet121,of:")]
+    assert metrics(caplog) == {"densenet121_request_images": labels}
 
 
 def test_nothing_of_a_client_is_in_the_log(
