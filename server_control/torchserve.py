@@ -85,7 +85,7 @@ def start(
             check=False,
         )
     if result.returncode != 0 or java_process(note) is None:
-        raise CommandError("TorchServe did not start. " + _last_words(runtime))
+        raise CommandError("TorchServe did not start. " + _last_words(runtime, of_workers=False))
 
 
 def wait_until_ready(
@@ -98,7 +98,8 @@ def wait_until_ready(
         if wanted and ready >= wanted:
             return ready
         if java_process(note) is None:
-            raise CommandError("TorchServe ended while starting. " + _last_words(runtime))
+            words = _last_words(runtime, of_workers=False)
+            raise CommandError("TorchServe ended while starting. " + words)
         if any(_WORKER_DIED in line for line in _model_lines(runtime)):
             raise CommandError("a worker failed to load the model. " + _last_words(runtime))
         if reasons := [line for line in _server_lines(runtime) if _NOT_LOADED in line]:
@@ -173,10 +174,11 @@ def _message(line: str) -> str:
     return ": ".join(map(str, said))
 
 
-def _last_words(runtime: Runtime) -> str:
-    """Return the end of what the server said: the workers' own words where there are any."""
+def _last_words(runtime: Runtime, *, of_workers: bool = True) -> str:
+    """Return the end of what the server said: the workers' own words, if wanted and there."""
+    workers = (runtime.logs / "model_log.log", _model_lines(runtime))
     for path, lines in (
-        (runtime.logs / "model_log.log", _model_lines(runtime)),
+        *([workers] if of_workers else []),
         (runtime.console, _lines(runtime.console)),
         (runtime.logs / "ts_log.log", _server_lines(runtime)),
     ):

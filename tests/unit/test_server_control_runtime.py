@@ -600,6 +600,9 @@ def test_wait_ends_when_a_worker_died(runtime: Runtime, running: Note) -> None:
 
 
 def test_wait_ends_when_java_ended(runtime: Runtime, note: Note) -> None:
+    """A worker that loaded has nothing to do with it."""
+    runtime.logs.mkdir()
+    (runtime.logs / "model_log.log").write_text('{"message": "Torch worker started."}\n')
     runtime.console.write_text("Error: could not reserve enough memory\n")
 
     with refusing() as url, pytest.raises(CommandError) as caught:
