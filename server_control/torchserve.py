@@ -160,6 +160,11 @@ def _server_lines(runtime: Runtime) -> list[str]:
     return _messages(runtime.logs / "ts_log.log")
 
 
+def _console_lines(runtime: Runtime) -> list[str]:
+    """Return what stands on the console, without where in Java's code it was said."""
+    return [line for line in _lines(runtime.console) if not line.startswith("\tat ")]
+
+
 def _messages(path: Path) -> list[str]:
     return [_message(line) for line in _lines(path)]
 
@@ -179,7 +184,7 @@ def _last_words(runtime: Runtime, *, of_workers: bool = True) -> str:
     workers = (runtime.logs / "model_log.log", _model_lines(runtime))
     for path, lines in (
         *([workers] if of_workers else []),
-        (runtime.console, _lines(runtime.console)),
+        (runtime.console, _console_lines(runtime)),
         (runtime.logs / "ts_log.log", _server_lines(runtime)),
     ):
         if lines:

@@ -603,7 +603,8 @@ def test_wait_ends_when_java_ended(runtime: Runtime, note: Note) -> None:
     """A worker that loaded has nothing to do with it."""
     runtime.logs.mkdir()
     (runtime.logs / "model_log.log").write_text('{"message": "Torch worker started."}\n')
-    runtime.console.write_text("Error: could not reserve enough memory\n")
+    frames = "".join(f"\tat org.pytorch.serve.Some{number}\n" for number in range(20))
+    runtime.console.write_text(f"Error: could not reserve enough memory\n{frames}")
 
     with refusing() as url, pytest.raises(CommandError) as caught:
         wait_until_ready(configuration_at(url), runtime, note, 30)
