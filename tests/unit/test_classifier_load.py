@@ -2,9 +2,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from densenet_classifier import classifier as classifier_module
 from densenet_classifier.classifier import Classifier
+from densenet_classifier.cores import Cores
 from densenet_classifier.labels import LabelsError
 from densenet_classifier.settings import Settings, SettingsError
 from densenet_classifier.weights import WeightsError
@@ -29,6 +32,18 @@ def test_the_name_of_the_model_is_that_of_the_archive(copy: Path) -> None:
 def test_the_engine_is_that_of_the_settings(engine: str, unpacked: Path) -> None:
     classifier = Classifier.load(unpacked, Settings(engine=engine, precision="float32"))
     assert (classifier.engine.name, classifier.engine.precision) == (engine, "float32")
+
+
+def test_the_engine_gets_what_the_worker_has(
+    unpacked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(classifier_module, "load_engine", lambda *these: given.extend(these))
+    settings, cores = Settings(max_images_per_request=3), Cores(unpacked)
+    classifier = Classifier.load(unpacked, settings, cores, 1)
+    assert given == [unpacked, settings, cores, 1]
+    # Of the file, so that workers have its pages in common.
+    assert isinstance(classifier.class_weights, np.memmap)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "torch"])

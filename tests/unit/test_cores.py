@@ -135,6 +135,15 @@ def test_a_worker_that_is_killed_leaves_its_cores(tmp_path: Path) -> None:
     assert Cores(tmp_path, total=8)._number == 1
 
 
+@pytest.mark.parametrize(("counted", "cores"), [(6, 6), (None, 1)])
+def test_elsewhere_than_on_linux_all_cores_count(
+    counted: int | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(os, "cpu_count", lambda: counted)
+    assert Cores(tmp_path).total == cores
+
+
 def test_all_workers_refuse_while_the_file_is_there(tmp_path: Path) -> None:
     workers = start(tmp_path, 2)
     assert [cores.refusing() for cores in workers] == [False, False]

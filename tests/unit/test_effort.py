@@ -266,10 +266,20 @@ class TestScans:
     def test_of_a_picture_weigh_from_twenty_on(self, encode: Callable[..., bytes]) -> None:
         usual = jpeg(encode, b"")
         own = usual.count(b"\xff\xda")
-        for scans, times in [(1, 1), (21 - own, 1), (22 - own, 2), (200, 11)]:
-            content = jpeg(encode, b"", scans=scans)
+        for scans, times in [(own, 1), (20, 1), (21, 2), (40, 2), (41, 3), (MAX_SCANS, 25)]:
+            content = jpeg(encode, b"", scans=1 + scans - own)
             with Image.open(Source(content, "JPEG", Steps())) as image:
                 assert weight(content, image) == times
+
+    @pytest.mark.parametrize("alone", [b"\xff\x01", b"\xff\xd8"], ids=["TEM", "SOI"])
+    def test_behind_a_marker_that_stands_alone_count_too(
+        self, alone: bytes, encode: Callable[..., bytes]
+    ) -> None:
+        content = jpeg(encode, b"", scans=60)
+        first = content.index(b"\xff\xda")
+        with Image.open(Source(content, "JPEG", Steps())) as image:
+            times = weight(content, image)
+            assert weight(content[:first] + alone + content[first:], image) == times > 3
 
     def test_of_a_large_picture_are_few(self, encode: Callable[..., bytes]) -> None:
         with pytest.raises(TooManyPixelsError, match="count 25 times"):
@@ -287,7 +297,8 @@ class TestScans:
         self, encode: Callable[..., bytes]
     ) -> None:
         with pytest.raises(UndecodableImageError, match=f"more than {MAX_SCANS} scans"):
-            decode(jpeg(encode, b"", scans=MAX_SCANS + 1), SETTINGS)
+            own = jpeg(encode, b"").count(b"\xff\xda")
+            decode(jpeg(encode, b"", scans=1 + MAX_SCANS + 1 - own), SETTINGS)
 
     def test_of_a_jpeg_within_a_tiff_weigh_too(self, encode: Callable[..., bytes]) -> None:
         content = encode(Image.new("L", (64, 64)), "TIFF", compression="jpeg")
