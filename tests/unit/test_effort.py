@@ -296,8 +296,8 @@ class TestScans:
     def test_of_which_no_encoder_writes_so_many_are_refused(
         self, encode: Callable[..., bytes]
     ) -> None:
+        own = jpeg(encode, b"").count(b"\xff\xda")
         with pytest.raises(UndecodableImageError, match=f"more than {MAX_SCANS} scans"):
-            own = jpeg(encode, b"").count(b"\xff\xda")
             decode(jpeg(encode, b"", scans=1 + MAX_SCANS + 1 - own), SETTINGS)
 
     def test_of_a_jpeg_within_a_tiff_weigh_too(self, encode: Callable[..., bytes]) -> None:
