@@ -49,6 +49,16 @@ def kinds(values: Sequence[object]) -> list[str]:
     return [type(value).__name__ for value in values]
 
 
+def test_what_comes_too_late_is_refused_in_every_run_that_there_would_be(
+    classifier: Classifier, images: list[bytearray], runs: list[tuple[int, bool]]
+) -> None:
+    several = 2 * classifier.engine.batch + 1
+    prepared = prepare([request_of(*images[:1] * several)], Settings(), Budget())
+    (found,) = classify(prepared, classifier, Budget(0.0))
+    assert kinds(found.findings) == ["OverloadedError"] * several
+    assert runs == []
+
+
 def test_a_run_that_fails_costs_only_its_own_images(
     classifier: Classifier, images: list[bytearray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
