@@ -17,8 +17,10 @@ from scipy import stats
 from reliability.soak.requester import BROKEN, OTHER_ANSWER, REFUSED, RIGHT, WRONG_STATUS, Record
 from reliability.soak.watch import Sample
 
-# The share of the time at the start that is no part of a trend: heaps grow to their size.
-WARM_UP = 1 / 6
+# What is no part of a trend: heaps grow to their size in the first five minutes, and more slowly in
+# a sixth of the time. Half of a run is left at least.
+_WARM_UP_S = 300.0
+_WARM_UP, _MOST_WARM_UP = 1 / 6, 1 / 2
 SMALL_GROWTH = 0.01
 _BLOCKS = 10
 _LEAST_SERVED = 0.9  # of the peak, under more load than capacity
@@ -73,7 +75,8 @@ def percentiles(records: Sequence[Record], outcome: str) -> dict[str, float]:
 def trends(samples: Sequence[Sample]) -> dict[str, Trend]:
     """Return the trend of the memory of each kind of process, and of all together."""
     times = np.array([sample.at_s for sample in samples]) / 3600
-    warm = times >= times[-1] * WARM_UP
+    begins = max(times[-1] * _WARM_UP, _WARM_UP_S / 3600)
+    warm = times >= min(begins, times[-1] * _MOST_WARM_UP)
     kinds = {kind: np.array([each.pss_mb[kind] for each in samples]) for kind in samples[0].pss_mb}
     series = {**kinds, "all": np.sum(list(kinds.values()), axis=0)}
     return {kind: _trend(times[warm], values[warm]) for kind, values in series.items()}

@@ -172,3 +172,16 @@ def test_the_report_names_what_did_not_hold() -> None:
     assert "| right | 5 | 1.0 | 2.0 | 3.0 |" in text
     assert "| refused | 0 | - | - | - |" in text
     assert "| memory is flat | +9 MB/h | NO |" in text
+
+
+@pytest.mark.parametrize(("minutes", "warm_s"), [(60, 600), (12, 300), (8, 240)])
+def test_the_warm_up_is_five_minutes_a_sixth_or_half_of_the_run(
+    minutes: int, warm_s: float
+) -> None:
+    def grown(until_s: float) -> list[Sample]:
+        """Return samples of workers that grow until then by 1 MB a second."""
+        times = [at * 10.0 for at in range(minutes * 6 + 1)]
+        return [sample(at_s, 500 + min(at_s, until_s)) for at_s in times]
+
+    assert trends(grown(warm_s))["workers"].holds
+    assert not trends(grown((warm_s + minutes * 60) / 2))["workers"].holds
