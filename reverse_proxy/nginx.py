@@ -87,10 +87,18 @@ class Nginx:
             self._process.send_signal(signal.SIGHUP)
         self._wait_until_in_force(text, generation, time.monotonic() + timeout_s)
 
-    def works_by_earlier(self) -> bool:
-        """Return whether there are requests left that came under an earlier configuration."""
+    def works_by_earlier(self, workers: int) -> bool:
+        """Return whether there are requests left that came under an earlier configuration.
+
+        `workers` is how many processes it has without such. One that was begun after we looked
+        for the earlier ones, before nginx heard of the next configuration, is one too many.
+        """
         self._earlier = {worker for worker in self._earlier if worker.is_running()}
-        return bool(self._earlier)
+        if self._earlier or self._process is None:
+            return bool(self._earlier)
+        with suppress(psutil.NoSuchProcess):
+            return len(psutil.Process(self._process.pid).children()) != workers
+        return False
 
     def test(self, text: str) -> None:
         """Raise `CommandError` with nginx's words where it would not take this configuration."""

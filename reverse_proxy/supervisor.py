@@ -179,7 +179,8 @@ class Supervisor:
         lone = not usable({h: seen for h, seen in self._seen().items() if h != self._renewing})
         patience_s = _LONE_PATIENCE_S if lone else self._configuration.limits.all_tries_s
         waited_s = time.monotonic() - self._renewing_since
-        if waited_s > patience_s or not self._balance.works_by_earlier():
+        workers = self._configuration.limits.nginx_workers
+        if waited_s > patience_s or not self._balance.works_by_earlier(workers):
             self._renew(self._renewing)
 
     def _begin_renewal(self) -> None:
@@ -204,7 +205,8 @@ class Supervisor:
             self._renewing = None
             self._renewing_since = time.monotonic()
             if host in self._watches:
-                self._watches[host].look()
+                # A host that is late just now would be given requests with its old token.
+                self._watches[host].look(at_once=True)
             self._apply()
 
     def _rotate_logs(self) -> None:

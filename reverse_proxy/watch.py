@@ -28,14 +28,18 @@ class Watch:
         self._thread = Thread(target=self._run, name=f"watch-{host.name}", daemon=True)
         self._thread.start()
 
-    def look(self) -> None:
-        """Look at the host now; what was seen first never replaces what was seen later."""
+    def look(self, *, at_once: bool = False) -> None:
+        """Look at the host now; what was seen first never replaces what was seen later.
+
+        `at_once` has it down when it is so for the first time, too: what was known of it is no
+        longer true.
+        """
         with self._lock:
             seen = self.host.observe()
             if seen.target is None:  # where it was is where it will be looked for
                 seen = replace(seen, target=self.latest.target)
             self._downs = self._downs + 1 if seen.state == DOWN else 0
-            late = 0 < self._downs < self._limits.down_after_polls
+            late = 0 < self._downs < self._limits.down_after_polls and not at_once
             if seen != self.latest and not late:
                 self.latest = seen
                 self._changed.set()

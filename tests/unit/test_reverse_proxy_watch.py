@@ -51,6 +51,14 @@ def test_a_host_is_down_only_when_it_was_so_twice_running() -> None:
     assert states == [IS_READY, IS_READY, IS_READY, IS_READY, DOWN, IS_READY]
 
 
+def test_what_is_no_longer_true_of_a_host_does_not_outlive_a_look() -> None:
+    limits = Limits(poll_s=1000.0, down_after_polls=3)
+    watch = Watch(Host(iter([READY, GONE])), limits, Event())  # type: ignore[arg-type]
+    watch.look(at_once=True)
+    watch.stop()
+    assert (watch.latest.state, watch.latest.target) == (DOWN, READY.target)
+
+
 def test_every_other_change_counts_at_once() -> None:
     draining = Observation(DRAINING, "", Target("http://one"))
     renewed = Observation(IS_READY, "", Target("http://one", "token"))
