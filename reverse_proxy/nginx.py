@@ -54,7 +54,6 @@ class Nginx:
         self._late = ""
         self._again = 0.0
         self._process: subprocess.Popen[bytes] | None = None
-        self._earlier: set[psutil.Process] = set()
 
     def apply(self, text: str, generation: str) -> None:
         """Put a configuration into force, starting nginx if need be, unless it is already.
@@ -82,20 +81,18 @@ class Nginx:
                 start_new_session=True,  # Ctrl-C in this terminal is for us; we end it in order
             )
         else:
-            with suppress(psutil.NoSuchProcess):
-                self._earlier.update(psutil.Process(self._process.pid).children())
             self._process.send_signal(signal.SIGHUP)
         self._wait_until_in_force(text, generation, time.monotonic() + timeout_s)
 
-    def works_by_earlier(self, workers: int) -> bool:
+    def has_earlier_workers(self, workers: int) -> bool:
         """Return whether there are requests left that came under an earlier configuration.
 
-        `workers` is how many processes it has without such. One that was begun after we looked
-        for the earlier ones, before nginx heard of the next configuration, is one too many.
+        `workers` is how many processes nginx has of one configuration; a process of an earlier one
+        is there until its requests are answered. They are counted, not known: nginx begins one
+        anew at any time, even just before it hears of the next configuration.
         """
-        self._earlier = {worker for worker in self._earlier if worker.is_running()}
-        if self._earlier or self._process is None:
-            return bool(self._earlier)
+        if self._process is None:
+            return False
         with suppress(psutil.NoSuchProcess):
             return len(psutil.Process(self._process.pid).children()) != workers
         return False

@@ -180,7 +180,7 @@ class Supervisor:
         patience_s = _LONE_PATIENCE_S if lone else self._configuration.limits.all_tries_s
         waited_s = time.monotonic() - self._renewing_since
         workers = self._configuration.limits.nginx_workers
-        if waited_s > patience_s or not self._balance.works_by_earlier(workers):
+        if waited_s > patience_s or not self._balance.has_earlier_workers(workers):
             self._renew(self._renewing)
 
     def _begin_renewal(self) -> None:
