@@ -42,6 +42,8 @@ _JPEG_IN_TIFF = ("jpeg", "tiff_jpeg")
 _USUAL_WEIGHT = 2
 _WEIGHT_OF_DEEP_PNG = 4
 _DEEP = ("RGB;16B", "RGBA;16B")
+# An AVIF takes as long for its bytes: 0.7 s for 10 MiB of 5 million pixels as of 16 million.
+_PIXELS_OF_AN_AVIF_BYTE = 6
 # Pillow's decoder of BMPs in run lengths is Python, and takes 0.2 microseconds a pixel.
 _RUN_LENGTHS = "bmp_rle"
 _WEIGHT_OF_RUN_LENGTHS = 40
@@ -96,6 +98,9 @@ def weight(content: bytes | bytearray, image: Image.Image) -> int:
     """
     if image.format in ("JPEG", "MPO"):
         return math.ceil(_count_scans(content) / _USUAL_SCANS)
+    if image.format == "AVIF":
+        dense = _PIXELS_OF_AN_AVIF_BYTE * len(content) / (image.width * image.height)
+        return max(_USUAL_WEIGHT, math.ceil(dense))
     if image.info.get("compression") in _JPEG_IN_TIFF:
         # A JPEG a strip: where all scans are of a few strips, they are gone over as little.
         scans = content.count(_START_OF_SCAN) / max(1, _count_places(content))

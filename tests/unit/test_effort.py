@@ -148,6 +148,16 @@ def test_a_coloured_png_of_16_bits_a_sample_counts_twice_as_much(
         Picture.open(content, SETTINGS, Allowance(Settings(max_request_pixels=2399)))
 
 
+def test_an_avif_counts_by_its_bytes_where_they_are_many(encode: Callable[..., bytes]) -> None:
+    plain = encode(Image.new("RGB", (300, 200)), "AVIF")
+    noise = encode(Image.effect_noise((300, 200), 100).convert("RGB"), "AVIF", quality=100)
+    assert len(plain) < 60_000 * 2 / 6 < len(noise)
+    for content, least in ((plain, 120_000), (noise, 6 * len(noise))):
+        Picture.open(content, SETTINGS, Allowance(Settings(max_request_pixels=least + 60_000)))
+        with pytest.raises(TooManyPixelsError):
+            Picture.open(content, SETTINGS, Allowance(Settings(max_request_pixels=least - 1)))
+
+
 def test_a_request_may_have_one_of_the_largest_pictures_of_any_format() -> None:
     allowance = Allowance(SETTINGS)
     allowance.take(SETTINGS.max_image_pixels, 2)
