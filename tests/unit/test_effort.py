@@ -329,3 +329,24 @@ def test_the_images_of_a_request_share_their_steps(
             Picture.open(content, SETTINGS, allowance)
             opened += 1
     assert 2 < opened < 50
+
+
+def test_steps_may_be_taken_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(effort, "MAX_STEPS", 3)
+    steps = Steps()
+    steps.take(3)
+    with pytest.raises(UndecodableImageError, match=r"^The image, or those .* Save it anew"):
+        steps.take(1)
+
+
+@pytest.mark.parametrize("segments", [0, 1, 2, 3])
+def test_each_exif_segment_but_the_first_has_its_steps(
+    segments: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = segment(b"Exif\0\0") * segments
+    needed = max(0, segments - 1) * 100_000
+    monkeypatch.setattr(effort, "MAX_STEPS", needed)
+    foresee(exif, "JPEG", Steps())
+    monkeypatch.setattr(effort, "MAX_STEPS", needed - 1)
+    with pytest.raises(UndecodableImageError):
+        foresee(exif, "JPEG", Steps())
