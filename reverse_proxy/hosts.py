@@ -46,15 +46,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen of a host: `state` as in `server_control.readiness`; when its token ends.
+    """What was seen of a host: `state` as in `server_control.readiness`.
 
-    `queue` is how many requests may wait there, None where only the host itself knows.
+    From `renewal` on its token is to be made anew, None where that is not our business. `queue` is
+    how many requests may wait there, None where only the host itself knows.
     """
 
     state: str
     reason: str
     target: Target | None = None
-    expires: datetime | None = None
+    renewal: datetime | None = None
     queue: int | None = None
 
 
@@ -88,9 +89,11 @@ class LocalHost:
         # A request may come late to a host that is no longer asked, so the token goes with it.
         if not answers:
             return Observation(seen.state, seen.reason, target, queue=queue)
-        if not key.is_valid:  # clients would get TorchServe's 400; a clock was put forward
-            return Observation(STARTING, "its token has ended", target, key.expires)
-        return Observation(seen.state, seen.reason, target, key.expires, queue)
+        # Long before its end: a clock that is put forward by less than that ends no token.
+        renewal = key.expires - configuration.token_life / 2
+        if not key.is_valid:  # clients would get TorchServe's 400
+            return Observation(STARTING, "its token has ended", target, renewal)
+        return Observation(seen.state, seen.reason, target, renewal, queue)
 
     def renew(self) -> None:
         """Have TorchServe make a new token; the one before it is refused at once."""

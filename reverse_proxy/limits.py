@@ -48,8 +48,6 @@ class Limits:
 
     poll_s: float = 0.5
     down_after_polls: int = 2
-    # TorchServe's tokens live for token_expiration_min, an hour by default.
-    renew_before_s: int = 300
 
     settle_s: int = 0
     shutdown_s: int = 100

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from threading import Event
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
 
 from archive_builder.command import CommandError, say
 from reverse_proxy.balance import balance, certificate_file, usable
@@ -46,7 +46,7 @@ class Supervisor:
         self._folders = folders
         self._front = Nginx("front", folders)
         self._balance = Nginx("balance", folders)
-        self._changed = Event()
+        self._changed: SimpleQueue[None] = SimpleQueue()
         self._watches: dict[Host, Watch] = {}
         self._states: dict[str, str] = {}
         self._complaints: dict[str, str] = {}
@@ -62,8 +62,7 @@ class Supervisor:
         addresses = ", ".join(self._configuration.listen)
         tell(f"Listening on {addresses} ({self._configuration.scheme})")
         while True:
-            self._changed.wait(self._configuration.limits.poll_s)
-            self._changed.clear()
+            self._wait()
             self._front.require_running()
             self._balance.require_running()
             self._attempt(self._take_new_files)
@@ -87,6 +86,17 @@ class Supervisor:
         """End at once."""
         self._front.quit(0)
         self._balance.quit(0)
+
+    def _wait(self) -> None:
+        """Wait until a host has changed, at most `poll_s`.
+
+        Not by an Event: an interrupt may come when that has opened its lock and not yet closed it
+        again, and is then a RuntimeError. This queue has no Python within.
+        """
+        with suppress(Empty):
+            self._changed.get(timeout=self._configuration.limits.poll_s)
+        while not self._changed.empty():
+            self._changed.get()
 
     def _seen(self) -> dict[Host, Observation]:
         return {host: self._watches[host].latest for host in self._configuration.hosts}
@@ -166,7 +176,7 @@ class Supervisor:
             self._watches.pop(host).stop()
 
     def _renew_tokens(self) -> None:
-        """Renew the token that ends first, if soon; TorchServe refuses the old one from then on.
+        """Renew the token whose turn it is; TorchServe refuses the old one from then on.
 
         So the host is passed over meanwhile, and what may still bring the old token is waited for.
         Where it is the only one, requests of that moment get 503 with Retry-After: better than the
@@ -186,15 +196,15 @@ class Supervisor:
     def _begin_renewal(self) -> None:
         if time.monotonic() - self._renewing_since < _RENEWAL_PAUSE_S:
             return
-        soon = datetime.now(UTC) + timedelta(seconds=self._configuration.limits.renew_before_s)
-        ending = [
-            (seen.expires, host)
+        now = datetime.now(UTC)
+        due = [
+            (seen.renewal, host)
             for host, seen in self._seen().items()
-            if seen.expires is not None and seen.expires < soon and isinstance(host, LocalHost)
+            if seen.renewal is not None and seen.renewal < now and isinstance(host, LocalHost)
         ]
-        if ending:
+        if due:
             self._renewing_since = time.monotonic()
-            self._renewing = min(ending, key=lambda each: each[0])[1]
+            self._renewing = min(due, key=lambda each: each[0])[1]
             self._apply()
 
     def _renew(self, host: LocalHost) -> None:

@@ -1,10 +1,12 @@
 """Look at one host again and again, in a thread of its own: a silent one delays no other.
 
-`latest` is the last observation that counts: a host is down only when it was so several times
-running, since a busy server may be late once; every other change counts at once.
+`latest` is the last observation that counts, and `changed` gets an entry with each new one. A host
+is down only when it was so several times running, since a busy server may be late once; every other
+change counts at once.
 """
 
 from dataclasses import replace
+from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
 from reverse_proxy.hosts import Host, Observation
@@ -15,7 +17,7 @@ from server_control.readiness import DOWN, STARTING
 class Watch:
     """The watch over one host; `stop` ends it."""
 
-    def __init__(self, host: Host, limits: Limits, changed: Event) -> None:
+    def __init__(self, host: Host, limits: Limits, changed: SimpleQueue[None]) -> None:
         self.host = host
         self.latest = Observation(STARTING, "not yet looked at")
         self._limits = limits
@@ -42,7 +44,7 @@ class Watch:
             late = 0 < self._downs < self._limits.down_after_polls and not at_once
             if seen != self.latest and not late:
                 self.latest = seen
-                self._changed.set()
+                self._changed.put(None)
 
     def stop(self) -> None:
         """End the thread; a look that is under way is not waited for."""

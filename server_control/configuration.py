@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -109,6 +110,14 @@ class Configuration:
     def asks_for_tokens(self) -> bool:
         """Whether a request needs a token; TorchServe's own default is that it does."""
         return self.values.get("disable_token_authorization", "false").lower() != "true"
+
+    @property
+    def token_life(self) -> timedelta:
+        """How long a token is valid; an hour where the file's number is none, as in TorchServe."""
+        try:
+            return timedelta(minutes=float(self.values["token_expiration_min"]))
+        except (KeyError, ValueError, OverflowError):
+            return timedelta(hours=1)
 
     @property
     def certificate(self) -> Path | None:

@@ -5,9 +5,9 @@ name that is for and whoever signed it; a private network needs no authority for
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from copy import copy
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Thread
 from typing import BinaryIO
 
@@ -58,17 +58,20 @@ def _in_a_thread(send: Callable[[], requests.Response]) -> requests.Response:
     What a signal's handler raises comes up in the main thread, wherever that is. Within urllib3 it
     may be in a finalizer, where it is dropped, or in a lock, which is then held for ever. So
     nothing that urllib3 cleans up after leaves the thread: a copy of an answer has its content
-    without its connection.
+    without its connection. What is waited for has no lock of Python's either.
     """
-    sent: Future[requests.Response] = Future()
+    outcome: SimpleQueue[requests.Response | BaseException] = SimpleQueue()
 
     def run() -> None:
         try:
-            sent.set_result(copy(send()))
+            outcome.put(copy(send()))
         except requests.RequestException as error:
-            sent.set_exception(type(error)(str(error)))
+            outcome.put(type(error)(str(error)))
         except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
-            sent.set_exception(error)
+            outcome.put(error)
 
     Thread(target=run, daemon=True).start()
-    return sent.result()
+    found = outcome.get()
+    if isinstance(found, BaseException):
+        raise found
+    return found

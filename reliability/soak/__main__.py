@@ -84,7 +84,7 @@ async def _load(
     with Watch(stack) as watch:
 
         def tell() -> None:
-            memory = {kind: round(size) for kind, size in watch.samples[-1].pss_mb.items()}
+            memory = {kind: round(size) for kind, size in watch.samples[-1].memory_mb.items()}
             say(f"{watch.samples[-1].at_s:.0f} s {figures.outcomes(requester.records)} {memory} MB")
 
         await requester.load(mix, setting["rate"], setting["seconds"], options.seed, tell)

@@ -77,7 +77,9 @@ def trends(samples: Sequence[Sample]) -> dict[str, Trend]:
     times = np.array([sample.at_s for sample in samples]) / 3600
     begins = max(times[-1] * _WARM_UP, _WARM_UP_S / 3600)
     warm = times >= min(begins, times[-1] * _MOST_WARM_UP)
-    kinds = {kind: np.array([each.pss_mb[kind] for each in samples]) for kind in samples[0].pss_mb}
+    kinds = {
+        kind: np.array([each.memory_mb[kind] for each in samples]) for kind in samples[0].memory_mb
+    }
     series = {**kinds, "all": np.sum(list(kinds.values()), axis=0)}
     return {kind: _trend(times[warm], values[warm]) for kind, values in series.items()}
 

@@ -22,10 +22,10 @@ def plot(path: Path, records: Sequence[Record], samples: Sequence[Sample], title
     rates, latencies, memory = figure.subplots(3, 1, sharex=True)
     _rates(rates, records)
     _latencies(latencies, records)
-    for colour, kind in zip(_COLOURS, samples[0].pss_mb, strict=False):
+    for colour, kind in zip(_COLOURS, samples[0].memory_mb, strict=False):
         minutes = [sample.at_s / 60 for sample in samples]
-        memory.plot(minutes, [each.pss_mb[kind] for each in samples], color=colour, label=kind)
-    memory.set_ylabel("PSS, MB")
+        memory.plot(minutes, [each.memory_mb[kind] for each in samples], color=colour, label=kind)
+    memory.set_ylabel("memory of no file, MB")
     memory.set_xlabel("minutes")
     for axes in (rates, latencies, memory):
         axes.set_ylim(bottom=0)

@@ -11,7 +11,6 @@ from typing import Self
 
 import psutil
 
-from benchmarks.processes import memory
 from reliability.soak.stack import Stack
 
 INTERVAL_S = 10.0
@@ -21,12 +20,14 @@ INTERVAL_S = 10.0
 class Sample:
     """What the servers hold at `at_s` from the start of the watch, most by kind of process.
 
-    PSS in MB (10**6 bytes), open descriptors, sockets among them, threads, ids of the processes,
-    seconds of processor time since their start; files in temporary folders, and MB of logs.
+    Memory that is of no file, heaps above all, in MB (10**6 bytes; `Pss_Anon` of proc(5): pages of
+    files are shared with whoever else has them open, and a process's part of them changes when
+    others end); open descriptors, sockets among them, threads, ids of the processes, seconds of
+    processor time since their start; files in temporary folders, and MB of logs.
     """
 
     at_s: float
-    pss_mb: dict[str, float]
+    memory_mb: dict[str, float]
     descriptors: dict[str, int]
     sockets: dict[str, int]
     threads: dict[str, int]
@@ -63,10 +64,7 @@ class Watch:
     def sample(self) -> Sample:
         """Return what the servers hold now."""
         kinds = self._stack.processes()
-        pss = {
-            kind: round(sum(each.get("pss_mb", 0.0) for each in found), 1)
-            for kind, found in memory(kinds).items()
-        }
+        held = {kind: round(sum(map(_memory_mb, found)), 1) for kind, found in kinds.items()}
         counted = {kind: [_count(process) for process in found] for kind, found in kinds.items()}
         sums = [
             {kind: sum(each[at] for each in found) for kind, found in counted.items()}
@@ -80,7 +78,7 @@ class Watch:
         # The client has the same cores; what it needs, the servers have not.
         cpu["client"] = round(time.process_time(), 2)
         return Sample(
-            at_s, pss, sums[0], sums[1], sums[2], pids, cpu, temporary, round(logs / 1e6, 2)
+            at_s, held, sums[0], sums[1], sums[2], pids, cpu, temporary, round(logs / 1e6, 2)
         )
 
     def _run(self) -> None:
@@ -98,6 +96,15 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:  # removed meanwhile
         return 0
+
+
+def _memory_mb(process: psutil.Process) -> float:
+    with suppress(OSError):  # ended meanwhile
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii").splitlines():
+            name, _, value = line.partition(":")
+            if name == "Pss_Anon":
+                return int(value.removesuffix("kB")) * 1024 / 1e6
+    return 0.0
 
 
 def _cpu_s(process: psutil.Process) -> float:

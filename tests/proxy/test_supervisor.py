@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -286,16 +287,33 @@ def test_a_full_disk_is_told_and_ends_nothing(make_proxy: MakeProxy, host: Serve
         # `stop` asserts that it ends in order.
 
 
-def test_an_nginx_that_hangs_in_its_test_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Supervisor:
+    """Return one that has not been started."""
     file = tmp_path / "proxy.toml"
     file.write_text(
         'listen = ["127.0.0.1:8080"]\n[[hosts]]\nname = "one"\nconfiguration = "none"\n'
+        "[limits]\npoll_s = 0.01\n"
     )
     folders = Folders(tmp_path, tmp_path, tmp_path, tmp_path, "")
-    supervisor = Supervisor(ProxyConfiguration.load(file), folders)
+    return Supervisor(ProxyConfiguration.load(file), folders)
 
+
+def test_no_moment_of_its_waiting_makes_something_else_of_an_interrupt(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    # Where an Event has opened its lock and not yet closed it again, which it will open once more.
+    monkeypatch.setattr(threading.Condition, "_acquire_restore", interrupt)
+    with suppress(KeyboardInterrupt):
+        supervisor._wait()
+
+
+def test_an_nginx_that_hangs_in_its_test_is_told(
+    supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
     def hang() -> None:
         raise subprocess.TimeoutExpired("nginx", 1)
 

@@ -83,6 +83,14 @@ def test_scaling_up_and_down_changes_the_share(tmp_path: Path) -> None:
     assert first.counts() == {8}
 
 
+def test_once_all_have_come_one_that_ends_leaves_its_cores(tmp_path: Path) -> None:
+    first = Cores(tmp_path, workers=2, total=8)
+    second = Cores(tmp_path, workers=2, total=8)
+    assert first.now() == 4
+    del second
+    assert first.now() == 8
+
+
 def test_counts_are_all_that_now_may_give(tmp_path: Path) -> None:
     first, second = start(tmp_path, 2)
     seen = {first.now()}

@@ -145,8 +145,47 @@ def test_precisions_are_those_of_archive_and_cpu(
         (tmp_path / "network-int8.xml").touch()
     assert available_precisions(tmp_path) == expected
     # Some CPUs accept the hint and imitate bf16 slowly.
-    assert hint_of("int8") == hint_of(expected[-2] if "bf16" in expected else "float32")
-    assert hint_of("float32") == "f32"
+    assert hint_of("int8") == ("bf16" if "BF16" in capabilities else "f32")
+    assert (hint_of("bf16"), hint_of("float32")) == ("bf16", "f32")
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "precision"),
+    [
+        ("auto", "network-int8.xml", "int8"),
+        ("int8", "network-int8.xml", "int8"),
+        ("bf16", "network.xml", "bf16"),
+        ("float32", "network.xml", "float32"),
+    ],
+)
+def test_each_precision_has_its_model(
+    asked: str, model: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "network-int8.xml").touch()
+    monkeypatch.setattr(openvino_engine, "_has_bf16", lambda: True)
+    made: list[tuple[object, ...]] = []
+    monkeypatch.setattr(OpenVinoEngine, "__init__", lambda _, *given: made.append(given))
+    cores = Cores(tmp_path, total=1)
+    OpenVinoEngine.load(tmp_path, asked, cores)
+    assert made == [(tmp_path / model, precision, cores)]
+
+
+def test_a_model_keeps_to_its_threads_on_whatever_core_is_free(
+    unpacked: Path, tmp_path: Path
+) -> None:
+    engine = OpenVinoEngine.load(unpacked, "float32", Cores(tmp_path, workers=2, total=2))
+    for threads, requests in engine._compiled.items():
+        for size, request in requests.items():
+            model = request.get_compiled_model()
+            assert model.input(0).shape == [size, 224, 224, 3]
+            options = {
+                "INFERENCE_NUM_THREADS": threads,
+                "NUM_STREAMS": 1,
+                "ENABLE_CPU_PINNING": False,
+            }
+            assert {name: model.get_property(name) for name in options} == options
+            precision = model.get_property("INFERENCE_PRECISION_HINT")
+            assert precision.get_type_name() == "f32"
 
 
 def test_on_a_gpu_it_is_torch(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +312,45 @@ def test_after_scaling_the_new_share_is_compiled_beside_the_requests(
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert engine._requests(cores.now()) is engine._compiled[1]
+
+
+class Compiler:
+    """Notes what it is to do, and never does it."""
+
+    def __init__(self) -> None:
+        self.submitted = 0
+
+    def submit(self, _: object) -> None:
+        self.submitted += 1
+
+
+def test_until_it_is_compiled_the_next_smaller_number_of_threads_has_to_do(
+    unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = {count: {1: object()} for count in (2, 4, 8)}
+    monkeypatch.setattr(OpenVinoEngine, "_compile", lambda _: None)
+    engine = OpenVinoEngine.load(unpacked, "float32", Cores(tmp_path, total=8))
+    engine._compiled, engine._asked = compiled, set(compiled)
+    engine._compiler = compiler = Compiler()  # type: ignore[assignment]
+    for threads, requests in compiled.items():
+        assert engine._requests(threads) is requests
+    assert compiler.submitted == 0
+    assert engine._requests(6) is compiled[4]
+    assert engine._requests(16) is compiled[8]
+    assert engine._requests(1) is compiled[2], "there is no smaller one"
+    assert engine._requests(6) is compiled[4]
+    assert compiler.submitted == 3, "each is asked for once"
+
+
+def test_one_thread_compiles_beside_the_requests(unpacked: Path, tmp_path: Path) -> None:
+    engine = OpenVinoEngine.load(unpacked, "float32", Cores(tmp_path, total=1))
+    go = threading.Event()
+    engine._compiler.submit(go.wait, 60)
+    second = engine._compiler.submit(go.is_set)
+    with pytest.raises(TimeoutError):
+        second.result(timeout=0.2)
+    go.set()
+    assert second.result(timeout=60)
 
 
 def test_with_openvino_torch_is_not_even_imported(unpacked: Path) -> None:

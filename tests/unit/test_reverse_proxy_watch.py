@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event, Thread
 
 import pytest
@@ -11,7 +13,9 @@ from reverse_proxy.hosts import LocalHost, Observation, RemoteHost, Target
 from reverse_proxy.limits import Limits
 from reverse_proxy.logs import rotate
 from reverse_proxy.watch import Watch
-from server_control.readiness import DOWN, DRAINING, IS_READY
+from server_control.readiness import DOWN, DRAINING, IS_READY, STARTING
+from server_control.runtime import Runtime
+from tests.unit.fake_torchserve import FakeTorchServe, configuration, write_keys
 from tests.unit.local_http import Answer, Request, refusing, serving
 
 READY = Observation(IS_READY, "", Target("http://one"))
@@ -33,10 +37,10 @@ def watched(*seen: Observation, down_after_polls: int = 2) -> list[Observation]:
     """Return what counts after each look."""
     # The first look is its own; the thread sleeps, and the other looks are ours.
     limits = Limits(poll_s=1000.0, down_after_polls=down_after_polls)
-    changed = Event()
+    changed: SimpleQueue[None] = SimpleQueue()
     watch = Watch(Host(iter(seen)), limits, changed)  # type: ignore[arg-type]
     try:
-        assert changed.is_set()
+        assert not changed.empty()
         found = [watch.latest]
         for _ in seen[1:]:
             watch.look()
@@ -53,7 +57,7 @@ def test_a_host_is_down_only_when_it_was_so_twice_running() -> None:
 
 def test_what_is_no_longer_true_of_a_host_does_not_outlive_a_look() -> None:
     limits = Limits(poll_s=1000.0, down_after_polls=3)
-    watch = Watch(Host(iter([READY, GONE])), limits, Event())  # type: ignore[arg-type]
+    watch = Watch(Host(iter([READY, GONE])), limits, SimpleQueue())  # type: ignore[arg-type]
     watch.look(at_once=True)
     watch.stop()
     assert (watch.latest.state, watch.latest.target) == (DOWN, READY.target)
@@ -89,7 +93,7 @@ class SlowOnce:
 
 def test_an_older_look_never_replaces_a_newer_one() -> None:
     host = SlowOnce()
-    watch = Watch(host, Limits(poll_s=1000.0), Event())  # type: ignore[arg-type]
+    watch = Watch(host, Limits(poll_s=1000.0), SimpleQueue())  # type: ignore[arg-type]
     older, newer = Thread(target=watch.look), Thread(target=watch.look)
     try:
         older.start()
@@ -147,6 +151,38 @@ def test_machines_that_cannot_be_reached_are_down(tmp_path: Path) -> None:
 def test_a_server_that_does_not_run_is_down(tmp_path: Path) -> None:
     seen = LocalHost("one", tmp_path / "config.properties").observe()
     assert (seen.state, seen.target) == (DOWN, None)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "left_s", "state", "due"),
+    [
+        ("60", 1801, IS_READY, False),
+        ("60", 1790, IS_READY, True),
+        ("20160", 604_900, IS_READY, False),
+        ("20160", 604_700, IS_READY, True),
+        ("60", 10, STARTING, True),
+    ],
+)
+def test_a_token_is_renewed_when_half_of_its_life_is_over(
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: str,
+    left_s: int,
+    state: str,
+    *,
+    due: bool,
+) -> None:
+    now = datetime.now(UTC)
+    write_keys(runtime, (now + timedelta(seconds=left_s)).isoformat())
+    runtime.started.touch()
+    with serving(FakeTorchServe(runtime)) as server:
+        values = {"disable_token_authorization": "false", "token_expiration_min": minutes}
+        loaded = (configuration(server.url, **values), runtime)
+        monkeypatch.setattr(LocalHost, "_loaded", lambda _: loaded)
+        seen = LocalHost("one", Path("c")).observe()
+    assert seen.state == state
+    assert seen.renewal is not None
+    assert (seen.renewal < now) is due
 
 
 def test_large_logs_are_moved_and_the_oldest_goes(tmp_path: Path) -> None:

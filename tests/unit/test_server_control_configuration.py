@@ -1,3 +1,4 @@
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -214,6 +215,21 @@ def test_certificate_is_used_where_there_is_tls(values: dict[str, str], *, used:
 )
 def test_tokens_are_asked_for_unless_disabled(values: dict[str, str], *, asks: bool) -> None:
     assert configuration(**values).asks_for_tokens is asks
+
+
+@pytest.mark.parametrize(
+    ("values", "life"),
+    [
+        ({}, timedelta(hours=1)),
+        ({"token_expiration_min": "20160"}, timedelta(days=14)),
+        ({"token_expiration_min": "0.5"}, timedelta(seconds=30)),
+        # TorchServe takes its default then.
+        ({"token_expiration_min": "a day"}, timedelta(hours=1)),
+        ({"token_expiration_min": "inf"}, timedelta(hours=1)),
+    ],
+)
+def test_a_token_lives_as_long_as_the_file_says(values: dict[str, str], life: timedelta) -> None:
+    assert configuration(**values).token_life == life
 
 
 def test_default_addresses_are_open_to_nobody_else() -> None:

@@ -17,11 +17,11 @@ STEADY = {"load": 0.7, "peak_rates": [90.0, 110.0], "seconds": 3600.0, "most_wai
 OVERLOAD = {**STEADY, "load": 4.0, "seconds": 10.0}
 
 
-def sample(at_s: float = 0.0, pss_mb: float = 500.0, **changes: Any) -> Sample:
+def sample(at_s: float = 0.0, memory_mb: float = 500.0, **changes: Any) -> Sample:
     counts = {"Java": 100, "workers": 40}
     made = Sample(
         at_s,
-        {"Java": 300.0, "workers": pss_mb},
+        {"Java": 300.0, "workers": memory_mb},
         counts,
         {"Java": 20, "workers": 4},
         {"Java": 60, "workers": 12},
@@ -77,7 +77,7 @@ def test_growth_below_a_hundredth_is_flat_however_sure() -> None:
 
 
 def test_growth_in_the_warm_up_is_no_trend() -> None:
-    grown = [replace(each, pss_mb={"workers": min(500.0, 100 + each.at_s)}) for each in hour(0)]
+    grown = [replace(each, memory_mb={"workers": min(500.0, 100 + each.at_s)}) for each in hour(0)]
     assert trends(grown)["workers"].holds
 
 
