@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ from tests.server.harness import DEMO_WEIGHTS, own_weights
 # Processes of one run have folders beside each other.
 _XDIST = "PYTEST_XDIST_WORKER" in os.environ
 TIERS = ("archive", "server", "proxy", "browser")
+
+
+def pytest_configure() -> None:
+    # A shell has what it runs in the background ignore Ctrl-C, and so would all that tests start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
