@@ -10,6 +10,7 @@ take each other's word for a host.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import certifi
 
+from densenet_classifier.errors import InternalError
 from reverse_proxy.configuration import ProxyConfiguration
 from reverse_proxy.folders import Folders
 from reverse_proxy.generation import generation_of
@@ -26,6 +28,13 @@ from reverse_proxy.templates import fill, safe
 from server_control.readiness import DOWN, DRAINING, IS_READY, STARTING
 
 _NOBODY = "nobody"
+# What TorchServe 0.12.0 answers to the batch of a worker that has ended, or was ended for its time.
+_WORKER_DIED = """{
+  "code": 500,
+  "type": "InternalServerException",
+  "message": "Worker died."
+}
+"""
 # A moment more than the timeouts within, which come with an answer.
 _MARGIN_S = 3
 
@@ -56,6 +65,7 @@ def balance(
         "local_ready": _ready(ours, ending=ending),
         # A lone host that has no room has none for the second try either, which is no cheaper.
         "full": "http_429" if len(asked) > 1 else "",
+        "worker_died_bytes": len(_WORKER_DIED),
         "servers": "\n".join(_servers(folders, asked)),
         "local_servers": "\n".join(_servers(folders, usable(ours))),
         "hosts": "\n".join(
@@ -120,6 +130,9 @@ def _host(
             "authorization": _authorization(target),
             # An empty header is not sent.
             "forwarded": "" if isinstance(host, LocalHost) else "yes",
+            # Another machine's proxy has judged its own.
+            "faults": "500 507" if isinstance(host, LocalHost) else "507",
+            "internal_error": json.dumps(InternalError().body()),
             "busy": "error_page 503 =429 @busy;" if full else "",
             "few": "\n            ".join(_few(configuration, host, observation)),
             "tls": "\n            ".join(_tls(folders, target)),

@@ -24,6 +24,7 @@ from tests.proxy.harness import Proxy, running, wait_for
 from tests.proxy.load import UMBRELLA, load
 from tests.server.harness import DEMO_WEIGHTS, Server
 
+URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
 TOKENS = {"disable_token_authorization": "false"}
 
 
@@ -251,8 +252,14 @@ def test_the_page_and_its_pictures(single: tuple[Proxy, Server]) -> None:
     }
 
 
-def test_the_handlers_errors_come_through(single: tuple[Proxy, Server]) -> None:
+def test_errors_of_clients_come_through(single: tuple[Proxy, Server]) -> None:
     alone, _ = single
+    for form in (
+        {"files": {"": UMBRELLA}},
+        {"data": b"file=picture", "headers": alone.authorization | URLENCODED},
+    ):
+        answer = alone.post("/predict", **form)
+        assert (answer.status_code, answer.json()["type"]) == (400, "UnreadableFormError")
     answer = alone.post("/predict", files={"file": b"no picture"})
     assert (answer.status_code, answer.json()["type"]) == (415, "UnsupportedImageError")
     assert alone.post("/predict").json()["type"] == "NoImageError"
