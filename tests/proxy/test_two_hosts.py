@@ -256,7 +256,7 @@ def test_errors_of_clients_come_through(single: tuple[Proxy, Server]) -> None:
     alone, _ = single
     for form in (
         {"files": {"": UMBRELLA}},
-        {"data": b"file=picture", "headers": alone.authorization | URLENCODED},
+        {"data": UMBRELLA, "headers": alone.authorization | URLENCODED},
     ):
         answer = alone.post("/predict", **form)
         assert (answer.status_code, answer.json()["type"]) == (400, "UnreadableFormError")
