@@ -131,18 +131,12 @@ def test_a_host_is_scaled(proxy: Proxy, one: Server) -> None:
             clients.goes_on()
 
 
-def test_tokens_are_renewed(
-    pair: tuple[Server, Server], certificates: Path, tmp_path: Path
-) -> None:
-    one, two = pair
-    other = Proxy(tmp_path, certificates, [local("one", one), local("two", two)])
-    with running(other):
-        wait_until_all_ready(other, pair)
-        with load(other) as clients:
-            before = {server.runtime.key_file: _let_token_end_soon(server) for server in pair}
-            for file, old in before.items():
-                wait_for(partial(_is_another, file, old), "each has another token")
-            clients.goes_on()
+def test_tokens_are_renewed(proxy: Proxy, one: Server, two: Server) -> None:
+    with load(proxy) as clients:
+        before = {each.runtime.key_file: _let_token_end_soon(each) for each in (one, two)}
+        for file, old in before.items():
+            wait_for(partial(_is_another, file, old), "each has another token")
+        clients.goes_on()
 
 
 def _let_token_end_soon(server: Server) -> str:
