@@ -29,7 +29,7 @@ from server_control.readiness import DOWN, DRAINING, IS_READY, STARTING
 
 _NOBODY = "nobody"
 # What TorchServe 0.12.0 answers to the batch of a worker that has ended, or was ended for its time.
-_WORKER_DIED = """{
+WORKER_DIED = """{
   "code": 500,
   "type": "InternalServerException",
   "message": "Worker died."
@@ -65,7 +65,7 @@ def balance(
         "local_ready": _ready(ours, ending=ending),
         # A lone host that has no room has none for the second try either, which is no cheaper.
         "full": "http_429" if len(asked) > 1 else "",
-        "worker_died_bytes": len(_WORKER_DIED),
+        "worker_died_bytes": len(WORKER_DIED),
         "servers": "\n".join(_servers(folders, asked)),
         "local_servers": "\n".join(_servers(folders, usable(ours))),
         "hosts": "\n".join(
@@ -130,14 +130,21 @@ def _host(
             "authorization": _authorization(target),
             # An empty header is not sent.
             "forwarded": "" if isinstance(host, LocalHost) else "yes",
-            # Another machine's proxy has judged its own.
-            "faults": "500 507" if isinstance(host, LocalHost) else "507",
-            "internal_error": json.dumps(InternalError().body()),
+            # Another machine's proxy has judged what its own TorchServes said.
+            "refusals": "401" if isinstance(host, LocalHost) else "401 403",
+            "faults": "403 500 507" if isinstance(host, LocalHost) else "507",
+            "internal_error": _internal_error(),
             "busy": "error_page 503 =429 @busy;" if full else "",
             "few": "\n            ".join(_few(configuration, host, observation)),
             "tls": "\n            ".join(_tls(folders, target)),
         },
     )
+
+
+def _internal_error() -> str:
+    """Return the handler's words in both of its forms: `error` is the Open Inference Protocol's."""
+    body = InternalError().body()
+    return json.dumps({**body, "error": body["message"]})
 
 
 def _few(configuration: ProxyConfiguration, host: Host, observation: Observation) -> list[str]:

@@ -27,7 +27,8 @@ from reverse_proxy.nginx import Nginx
 from reverse_proxy.watch import Watch
 from server_control.readiness import STARTING
 
-_RENEWAL_PAUSE_S = 10.0
+# Between two renewals; twice as long after each that fails: the host is passed over meanwhile.
+_RENEWAL_PAUSE_S, _LONGEST_PAUSE_S = 10.0, 640.0
 # nginx lets old and new workers run side by side for 0.1 s when it reloads.
 _LONE_PATIENCE_S = 1.0
 
@@ -52,6 +53,7 @@ class Supervisor:
         self._complaints: dict[str, str] = {}
         self._renewing: LocalHost | None = None
         self._renewing_since = 0.0  # since when it is that one, or none
+        self._renewal_pause_s = _RENEWAL_PAUSE_S
 
     def run(self) -> None:
         """Start, and keep everything in step until something is raised."""
@@ -194,7 +196,7 @@ class Supervisor:
             self._renew(self._renewing)
 
     def _begin_renewal(self) -> None:
-        if time.monotonic() - self._renewing_since < _RENEWAL_PAUSE_S:
+        if time.monotonic() - self._renewing_since < self._renewal_pause_s:
             return
         now = datetime.now(UTC)
         due = [
@@ -209,8 +211,10 @@ class Supervisor:
 
     def _renew(self, host: LocalHost) -> None:
         tell(f"Renewing the token of {host.name}")
+        self._renewal_pause_s = min(2 * self._renewal_pause_s, _LONGEST_PAUSE_S)
         try:
             host.renew()
+            self._renewal_pause_s = _RENEWAL_PAUSE_S
         finally:
             self._renewing = None
             self._renewing_since = time.monotonic()

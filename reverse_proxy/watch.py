@@ -5,9 +5,10 @@ is down only when it was so several times running, since a busy server may be la
 change counts at once.
 """
 
+from _thread import start_new_thread
 from dataclasses import replace
 from queue import SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 
 from reverse_proxy.hosts import Host, Observation
 from reverse_proxy.limits import Limits
@@ -27,8 +28,7 @@ class Watch:
         self._lock = Lock()
         # Before anybody relies on us: a host of which only the table has changed is not left out.
         self.look()
-        self._thread = Thread(target=self._run, name=f"watch-{host.name}", daemon=True)
-        self._thread.start()
+        start_new_thread(self._run, ())  # no `Thread`: see own_http.py
 
     def look(self, *, at_once: bool = False) -> None:
         """Look at the host now; what was seen first never replaces what was seen later.

@@ -4,11 +4,11 @@ Where it speaks TLS it is known by the very certificate that it was started with
 name that is for and whoever signed it; a private network needs no authority for its own calls.
 """
 
+from _thread import start_new_thread
 from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
 from typing import BinaryIO
 
 import requests
@@ -58,7 +58,8 @@ def _in_a_thread(send: Callable[[], requests.Response]) -> requests.Response:
     What a signal's handler raises comes up in the main thread, wherever that is. Within urllib3 it
     may be in a finalizer, where it is dropped, or in a lock, which is then held for ever. So
     nothing that urllib3 cleans up after leaves the thread: a copy of an answer has its content
-    without its connection. What is waited for has no lock of Python's either.
+    without its connection. Nor is anything waited for that is locked in Python, as the start of a
+    `Thread` is: its lock may be open when the interrupt comes, and be opened once more.
     """
     outcome: SimpleQueue[requests.Response | BaseException] = SimpleQueue()
 
@@ -70,7 +71,7 @@ def _in_a_thread(send: Callable[[], requests.Response]) -> requests.Response:
         except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
             outcome.put(error)
 
-    Thread(target=run, daemon=True).start()
+    start_new_thread(run, ())
     found = outcome.get()
     if isinstance(found, BaseException):
         raise found

@@ -25,7 +25,7 @@ def plot(path: Path, records: Sequence[Record], samples: Sequence[Sample], title
     for colour, kind in zip(_COLOURS, samples[0].memory_mb, strict=False):
         minutes = [sample.at_s / 60 for sample in samples]
         memory.plot(minutes, [each.memory_mb[kind] for each in samples], color=colour, label=kind)
-    memory.set_ylabel("memory of no file, MB")
+    memory.set_ylabel("anonymous memory, MB")
     memory.set_xlabel("minutes")
     for axes in (rates, latencies, memory):
         axes.set_ylim(bottom=0)

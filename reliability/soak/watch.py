@@ -20,10 +20,11 @@ INTERVAL_S = 10.0
 class Sample:
     """What the servers hold at `at_s` from the start of the watch, most by kind of process.
 
-    Memory that is of no file, heaps above all, in MB (10**6 bytes; `Pss_Anon` of proc(5): pages of
-    files are shared with whoever else has them open, and a process's part of them changes when
-    others end); open descriptors, sockets among them, threads, ids of the processes, seconds of
-    processor time since their start; files in temporary folders, and MB of logs.
+    Anonymous memory, heaps above all, in MB (10**6 bytes; `Pss_Anon` of proc(5)). Pages of files
+    are shared with whoever else has them open, and a process's part of them changes when others
+    end; memory that processes share is not in it either: nginx's zones have their size. Open
+    descriptors, sockets among them, threads, ids of the processes, seconds of processor time since
+    their start; files in temporary folders, and MB of logs.
     """
 
     at_s: float
@@ -99,12 +100,12 @@ def _size(path: Path) -> int:
 
 
 def _memory_mb(process: psutil.Process) -> float:
-    with suppress(OSError):  # ended meanwhile
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii").splitlines():
-            name, _, value = line.partition(":")
-            if name == "Pss_Anon":
-                return int(value.removesuffix("kB")) * 1024 / 1e6
-    return 0.0
+    try:
+        text = Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii")
+    except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
+        return 0.0
+    sizes = dict(line.split(":") for line in text.splitlines()[1:])
+    return int(sizes["Pss_Anon"].removesuffix("kB")) * 1024 / 1e6
 
 
 def _cpu_s(process: psutil.Process) -> float:

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
@@ -81,6 +81,20 @@ def test_a_worker_that_hangs_is_ended_and_costs_its_own_batch(proxy: Proxy, real
         clients.goes_on()
     assert set(own.lost(began)) <= DIED
     assert len(own.lost(began)) <= CLIENTS
+
+
+def test_what_torchserve_says_of_a_worker_that_hung_is_known_to_the_byte(real: Server) -> None:
+    token = authorization(real)
+    hanging = workers(real)
+    for worker in hanging:
+        worker.suspend()
+    try:
+        assert outcome_of(real.url, UMBRELLA, token) == "500 Worker died."
+    finally:
+        for worker in hanging:
+            with suppress(psutil.NoSuchProcess):
+                worker.resume()
+    wait_for(lambda: all_ready(real), "both are there again")
 
 
 def test_requests_wait_for_workers_that_were_killed_together(proxy: Proxy, real: Server) -> None:

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +23,7 @@ from reverse_proxy.configuration import ProxyConfiguration
 from reverse_proxy.folders import Folders, masters
 from reverse_proxy.supervisor import Supervisor
 from tests.proxy.harness import TIMEOUT_S, Proxy, answering, remote, running, wait_for
+from tests.unit.interrupts import interrupted_in_a_condition
 from tests.unit.local_http import Answer, Request, Server, serving
 
 MakeProxy = Callable[..., Proxy]
@@ -299,15 +299,10 @@ def supervisor(tmp_path: Path) -> Supervisor:
     return Supervisor(ProxyConfiguration.load(file), folders)
 
 
-def test_no_moment_of_its_waiting_makes_something_else_of_an_interrupt(
+def test_an_interrupt_while_it_waits_is_nothing_else(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    # Where an Event has opened its lock and not yet closed it again, which it will open once more.
-    monkeypatch.setattr(threading.Condition, "_acquire_restore", interrupt)
-    with suppress(KeyboardInterrupt):
+    with interrupted_in_a_condition(monkeypatch):
         supervisor._wait()
 
 

@@ -253,7 +253,7 @@ def test_errors_of_clients_come_through(single: tuple[Proxy, Server]) -> None:
         {"data": UMBRELLA, "headers": alone.authorization | URLENCODED},
     ):
         answer = alone.post("/predict", **form)
-        assert (answer.status_code, answer.json()["type"]) == (400, "UnreadableFormError")
+        assert (answer.status_code, answer.json()["type"]) == (400, "UnreadableRequestError")
     answer = alone.post("/predict", files={"file": b"no picture"})
     assert (answer.status_code, answer.json()["type"]) == (415, "UnsupportedImageError")
     assert alone.post("/predict").json()["type"] == "NoImageError"

@@ -83,7 +83,7 @@ def test_what_fails_on_both_does_not_circle(machines: tuple[Machine, Machine]) -
     for machine in machines:
         machine.answer = Answer(b"broken", 500)
     answer = first.proxy.post(data=b"picture")
-    assert (answer.status_code, answer.json()["type"]) == (503, "WorkerEndedError")
+    assert (answer.status_code, answer.json()["type"]) == (500, "WorkerEndedError")
     # Three tries here, one or two of them over there, which makes two of each: it has one host.
     assert len(first.host.predictions) in {1, 2}
     assert len(second.host.predictions) in {2, 4}

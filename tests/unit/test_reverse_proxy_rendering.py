@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archive_builder.command import CommandError
-from reverse_proxy.balance import balance, certificate_file, overall, usable
+from reverse_proxy.balance import _internal_error, balance, certificate_file, overall, usable
 from reverse_proxy.clients import Client
 from reverse_proxy.configuration import ProxyConfiguration
 from reverse_proxy.folders import Folders
@@ -140,6 +140,33 @@ def test_only_a_ready_torchserve_is_full_when_it_says_503() -> None:
     full = "error_page 503 =429 @busy;"
     assert rendered(IS_READY, IS_READY).count(full) == 1
     assert rendered(DRAINING, IS_READY).count(full) == 0
+
+
+def test_the_handlers_words_fit_between_nginxs_quotes() -> None:
+    assert not set(_internal_error()) & set("'\\$\n")
+
+
+@pytest.mark.parametrize(
+    ("seen", "unreadable"),
+    [
+        ("403|image/png|90|", True),
+        ("502, 403|image/png|90|", True),
+        ("500|multipart/form-data; boundary=x|90|", True),
+        ("502, 500|multipart/form-data; boundary=x|90|", True),  # a kept connection was closed
+        ("500|multipart/form-data; boundary=x|84|", False),  # as long as "Worker died."
+        ("500|multipart/form-data; boundary=x|90|demo", False),
+        ("500|image/png|90|", False),
+        ("500|image/png; 500|multipart/form-data|90|", False),
+        ("507|multipart/form-data; boundary=x|90|", False),
+        ("|multipart/form-data; boundary=x||", False),  # nginx's own
+    ],
+)
+def test_what_counts_as_unreadable(seen: str, *, unreadable: bool) -> None:
+    table = rendered(IS_READY, IS_READY).partition("$unreadable {")[2].partition("}\n")[0]
+    patterns = re.findall(r'"~(\*?)(.+)" yes;', table)
+    assert len(patterns) == 2
+    flags = {"": re.NOFLAG, "*": re.IGNORECASE}
+    assert any(re.search(text, seen, flags[star]) for star, text in patterns) is unreadable
 
 
 def test_the_generation_changes_with_anything() -> None:

@@ -8,6 +8,7 @@ import requests
 
 from archive_builder import ROOT
 from server_control.own_http import request
+from tests.unit.interrupts import interrupted_in_a_condition
 from tests.unit.local_http import Answer, refusing, serving
 
 OK = Answer(b"yes")
@@ -152,3 +153,10 @@ run(lambda: request("GET", "http://127.0.0.1:9").status_code)
 def test_an_interrupt_is_not_lost_in_a_finalizer() -> None:
     result = subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=ROOT, timeout=60, check=False)
     assert result.returncode == 128 + signal.SIGINT
+
+
+def test_an_interrupt_while_it_waits_is_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda _: OK) as server:
+        for _ in range(20):
+            with interrupted_in_a_condition(monkeypatch):
+                assert request("GET", server.url).ok
