@@ -235,6 +235,8 @@ def test_the_strips_are_counted_whatever_the_directory_says(content: bytes) -> N
 def test_a_directory_behind_the_end_has_no_strips() -> None:
     # As a signed number it would be 26 bytes before the end.
     foresee(little(2**32 - 26, 1, STRIPS + bytes(12)), "TIFF", Steps())
+    # And 38.
+    foresee(little_big(2**64 - 38, 1, BIG_STRIPS + bytes(10)), "TIFF", Steps())
 
 
 @pytest.mark.parametrize("content", [b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0+" + b"\xff" * 40])
