@@ -1,14 +1,16 @@
 """Whose fault a TorchServe's 500 or 403 is: the client's, a worker's that died, the handler's."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import requests
 
 from densenet_classifier.errors import InternalError
 from reverse_proxy.balance import WORKER_DIED
-from tests.proxy.fake_torchserve import fake_torchserve
+from tests.proxy.fake_torchserve import FakeTorchServe, fake_torchserve
 from tests.proxy.harness import Proxy, running
 from tests.unit.local_http import Answer
 
@@ -24,6 +26,32 @@ OF_THE_HANDLER = Answer(
 )
 # A lone host is asked twice.
 WORKER_ENDED = (500, "WorkerEndedError", 2)
+
+
+@dataclass
+class Served:
+    """A proxy in front of one TorchServe, which always gives the same answer."""
+
+    proxy: Proxy
+    host: FakeTorchServe
+    answers: list[Answer]
+
+    def post(self, answer: Answer, headers: dict[str, str]) -> tuple[requests.Response, int]:
+        """Return what a client gets for this answer, and how often the host was asked."""
+        self.answers[:] = [answer]
+        before = len(self.host.predictions)
+        given = self.proxy.post(data=b"picture", headers=self.proxy.authorization | headers)
+        return given, len(self.host.predictions) - before
+
+
+@pytest.fixture(scope="module")
+def served(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder, answers = tmp_path_factory.mktemp("served"), [DIED]
+    with (
+        fake_torchserve(folder, "one", lambda _: answers[0]) as host,
+        running(Proxy(folder / "proxy", certificates, [host.table])) as proxy,
+    ):
+        yield Served(proxy, host, answers)
 
 
 @pytest.mark.parametrize(
@@ -44,30 +72,16 @@ WORKER_ENDED = (500, "WorkerEndedError", 2)
     ],
 )
 def test_who_has_to_mend_a_500_is_told_by_what_is_known_of_it(
-    make_proxy: Callable[..., Proxy],
-    tmp_path: Path,
-    content_type: str,
-    answer: Answer,
-    expected: tuple[int, str, int],
+    served: Served, content_type: str, answer: Answer, expected: tuple[int, str, int]
 ) -> None:
-    headers = {"Content-Type": content_type}
-    with (
-        fake_torchserve(tmp_path, "one", lambda _: answer) as host,
-        running(make_proxy(host.table)) as proxy,
-    ):
-        given = proxy.post(data=b"picture", headers=proxy.authorization | headers)
-        assert (given.status_code, given.json()["type"], len(host.predictions)) == expected
-        assert given.json()["code"] == given.status_code
-        assert given.headers.get("X-Model-Weights") == answer.headers.get("X-Model-Weights")
-        assert given.headers.get("Retry-After") == ("1" if given.status_code == 503 else None)
+    given, tries = served.post(answer, {"Content-Type": content_type})
+    assert (given.status_code, given.json()["type"], tries) == expected
+    assert given.json()["code"] == given.status_code
+    assert given.headers.get("X-Model-Weights") == answer.headers.get("X-Model-Weights")
+    assert given.headers.get("Retry-After") == ("1" if given.status_code == 503 else None)
 
 
-def test_the_handlers_words_are_those_of_both_protocols(
-    make_proxy: Callable[..., Proxy], tmp_path: Path
-) -> None:
-    with (
-        fake_torchserve(tmp_path, "one", lambda _: OF_THE_HANDLER) as host,
-        running(make_proxy(host.table)) as proxy,
-    ):
-        error = InternalError()
-        assert proxy.post().json() == {**error.body(), "error": str(error)}
+def test_the_handlers_words_are_those_of_both_protocols(served: Served) -> None:
+    error = InternalError()
+    given, _ = served.post(OF_THE_HANDLER, {})
+    assert given.json() == {**error.body(), "error": str(error)}
