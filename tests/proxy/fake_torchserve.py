@@ -40,11 +40,16 @@ class FakeTorchServe:
 
 @contextmanager
 def fake_torchserve(
-    folder: Path, name: str, answer: Callable[[Request], Answer], queue: int = 256
+    folder: Path,
+    name: str,
+    answer: Callable[[Request], Answer],
+    queue: int = 256,
+    *,
+    dies: bool = False,
 ) -> Iterator[FakeTorchServe]:
-    """Run one that is ready; it is gone after the block, but for its folder's words.
+    """Run one that is ready and says that `queue` requests may wait.
 
-    It says that `queue` requests may wait.
+    After the block nothing is left of one, and of one that `dies` its folder's words.
     """
     model = {**_MODEL, "jobQueueStatus": {"pendingRequests": 0, "remainingCapacity": queue}}
 
@@ -62,7 +67,11 @@ def fake_torchserve(
             runtime.write_configuration(Configuration.read(path))
             runtime.write_note({}, {})
             runtime.started.touch()
-        yield FakeTorchServe(f'name = "{name}"\nconfiguration = "{path}"', server)
+        try:
+            yield FakeTorchServe(f'name = "{name}"\nconfiguration = "{path}"', server)
+        finally:
+            if not dies:
+                clear(folder, name)
 
 
 def clear(folder: Path, name: str) -> None:

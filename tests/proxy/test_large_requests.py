@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 import requests
 
-from tests.proxy.fake_torchserve import clear, fake_torchserve
+from tests.proxy.fake_torchserve import fake_torchserve
 from tests.proxy.harness import TIMEOUT_S, Proxy, running, wait_for
 from tests.unit.local_http import Answer, Request
 
@@ -49,7 +49,6 @@ def test_a_host_gets_no_more_large_requests_than_its_memory_takes(
         finally:
             release.set()
         assert {each.result().status_code for each in waiting} == {200}
-    clear(tmp_path, "one")
 
 
 def kind(answer: requests.Response) -> tuple[int, str]:

@@ -45,7 +45,7 @@ def _machine(stack: ExitStack, proxy: Proxy, folder: Path, name: str) -> Machine
     def respond(_request: Request) -> Answer:
         return machine.answer
 
-    host = own.enter_context(fake_torchserve(folder, name, respond))
+    host = own.enter_context(fake_torchserve(folder, name, respond, dies=True))
     machine = Machine(host, proxy, own.close, Answer(name.encode()))
     return machine
 
