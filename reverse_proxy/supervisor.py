@@ -54,6 +54,7 @@ class Supervisor:
         self._renewing: LocalHost | None = None
         self._renewing_since = 0.0  # since when it is that one, or none
         self._renewal_pause_s = _RENEWAL_PAUSE_S
+        self._tried: dict[Host, float] = {}  # when a renewal was tried last
 
     def run(self) -> None:
         """Start, and keep everything in step until something is raised."""
@@ -199,18 +200,20 @@ class Supervisor:
         if time.monotonic() - self._renewing_since < self._renewal_pause_s:
             return
         now = datetime.now(UTC)
+        # One for which it fails again and again lets the others have their turns.
         due = [
-            (seen.renewal, host)
+            (self._tried.get(host, 0.0), seen.renewal, host)
             for host, seen in self._seen().items()
             if seen.renewal is not None and seen.renewal < now and isinstance(host, LocalHost)
         ]
         if due:
             self._renewing_since = time.monotonic()
-            self._renewing = min(due, key=lambda each: each[0])[1]
+            self._renewing = min(due, key=lambda each: each[:2])[2]
             self._apply()
 
     def _renew(self, host: LocalHost) -> None:
         tell(f"Renewing the token of {host.name}")
+        self._tried[host] = time.monotonic()
         self._renewal_pause_s = min(2 * self._renewal_pause_s, _LONGEST_PAUSE_S)
         try:
             host.renew()
