@@ -216,7 +216,8 @@ class TestInitialize:
             warnings.simplefilter("always")
             handler.initialize(new_context(tmp_path, {}))
             assert ask_one({"body": content}).status == 200
-        assert caught == []
+            warnings.warn_explicit("of another", UserWarning, "another.py", 1, module="another")
+        assert [str(each.message) for each in caught] == ["of another"]
 
 
 class TestModule:

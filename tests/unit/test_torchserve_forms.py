@@ -32,6 +32,13 @@ class TestForm:
         assert request.form == ListForm(("b", "a", "c"))
         assert [part.content for part in request.parts] == [PNG, b"x", PNG]
 
+    def test_a_part_that_torchserve_took_for_json_is_refused_by_its_name(self) -> None:
+        request = read(*form({"a": PNG, "b": {"b64": "QUJD"}}))
+        good, bad = request.parts
+        assert good == Part(PNG, "a")
+        assert isinstance(bad.content, InvalidDocumentError)
+        assert bad.name == "b"
+
     def test_fields_are_options(self) -> None:
         fields = {"top_k": bytearray(b"5"), "min_probability": "0", "target": bytearray(b"n1")}
         request = read(*form({"file": PNG}, fields))
