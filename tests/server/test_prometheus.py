@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,8 @@ class Prometheus:
     def get(self, path: str, **parameters: str) -> Any:
         """Return the data of an answer of the HTTP API, which must succeed."""
         response = requests.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=TIMEOUT_S)
+        if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:  # it reads its own log first
+            raise requests.ConnectionError(response.text)
         body = response.json()
         assert body["status"] == "success", body
         return body["data"]
