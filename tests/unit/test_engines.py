@@ -267,6 +267,20 @@ def test_the_network_goes_where_it_is_told(network_file: Path) -> None:
     assert found == {("meta", torch.bfloat16)}
 
 
+def test_the_pictures_go_where_the_network_is(network_file: Path, images: list[Pixels]) -> None:
+    engine = TorchEngine(load_network(network_file), "bf16", "meta")
+    seen = []
+
+    def network(inputs: torch.Tensor) -> torch.Tensor:
+        seen.append((inputs.device.type, inputs.dtype))
+        raise RuntimeError("there is nothing on this device")
+
+    engine._network = network  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match="nothing on this device"):
+        engine.run(images[:1], features=False)
+    assert seen == [("meta", torch.bfloat16)]
+
+
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
 def test_a_precision_that_cannot_be_had_is_named(engine: str, load: Load) -> None:
     with pytest.raises(SettingsError, match=f"engine {engine} does not have precision int8"):

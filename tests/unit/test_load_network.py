@@ -247,3 +247,23 @@ def test_a_weight_that_is_no_finite_number_is_refused(
 def test_the_class_weights_are_those_of_the_file(network_file: Path, network_state: State) -> None:
     found = class_weights(load_network(network_file))
     assert torch.equal(found, network_state["classifier.weight"])
+
+
+def test_weights_come_to_the_cpu_wherever_they_were_saved(
+    network_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine, asked = torch.load, []
+
+    def load(path: Path, **arguments: Any) -> Any:
+        asked.append(arguments)
+        return genuine(path, **arguments)
+
+    monkeypatch.setattr(torch, "load", load)
+    load_network(network_file)
+    assert asked == [{"map_location": "cpu", "weights_only": True}]
+
+
+def test_whole_numbers_stay_whole(network_file: Path) -> None:
+    buffers = load_network(network_file).named_buffers()
+    kinds = {buffer.dtype for name, buffer in buffers if name.endswith("num_batches_tracked")}
+    assert kinds == {torch.int64}

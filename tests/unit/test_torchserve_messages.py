@@ -71,6 +71,15 @@ def test_a_document_with_nothing_in_it_is_no_empty_body(body: object) -> None:
     assert asks_for_document({"body": body}, {"accept": "text/html"}, OFFERED) == OFFERED[0]
 
 
+@pytest.mark.parametrize("declared", [True, False], ids=["as JSON", "as anything"])
+def test_a_tensor_whose_bytes_did_not_come_is_refused(*, declared: bool) -> None:
+    tensor = {"datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 4}}
+    document = {"inputs": [tensor]}
+    request = read({"body": document if declared else json.dumps(document).encode()})
+    assert isinstance(request.error, InvalidDocumentError)
+    assert "binary_data_size is 4; 0 bytes followed" in str(request.error)
+
+
 class TestJson:
     @pytest.mark.parametrize("space", ["", " ", "\n\t "], ids=repr)
     @pytest.mark.parametrize("as_type", [bytes, bytearray, str, json.loads])
