@@ -10,6 +10,7 @@ import pytest
 from archive_builder import ROOT
 from archive_builder.command import CommandError
 from archive_builder.model_configuration import model_configuration
+from reverse_proxy.balance import _internal_error
 from reverse_proxy.configuration import DEFAULT, ProxyConfiguration, clients_file
 from reverse_proxy.hosts import LocalHost, RemoteHost
 from reverse_proxy.limits import Limits
@@ -159,7 +160,8 @@ def test_every_error_of_nginx_has_its_row() -> None:
     templates = [
         (DEFAULT.parent / name).read_text() for name in ("front.conf", "balance.conf", "host.conf")
     ]
-    said = re.findall(r'return (\d+) \'\{"code": (\d+), "type": "(\w+)"', "".join(templates))
+    text = "".join(templates).replace("{{internal_error}}", _internal_error())
+    said = re.findall(r'return (\d+) \'\{"code": (\d+), "type": "(\w+)"', text)
     assert all(status == code for status, code, _ in said)
     written = {(code, kind) for code, kind, *_ in document_table("code")}
     assert written == {(code, kind) for code, _, kind in said}
