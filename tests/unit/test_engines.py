@@ -228,11 +228,11 @@ def test_apples_gpu_is_used_where_torch_has_it(
     assert usable or engine.name == "openvino"
 
 
-def test_on_a_cpu_torch_keeps_to_the_workers_share(network_file: Path, tmp_path: Path) -> None:
+def test_on_a_cpu_torch_keeps_to_the_workers_share(unpacked: Path, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     cores = Cores(tmp_path, workers=4, total=8)
     try:
-        TorchEngine.load(network_file, "float32", "cpu", cores)
+        load_engine(unpacked, Settings(engine="torch", precision="float32"), cores, None)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -326,6 +326,24 @@ def test_after_scaling_the_new_share_is_compiled_beside_the_requests(
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert engine._requests(cores.now()) is engine._compiled[1]
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(1, [1]), (2, [1, 1]), (3, [1, 1, 1]), (4, [4])], ids=str
+)
+def test_a_batch_runs_whole_where_it_was_compiled_so(
+    count: int, sizes: list[int], load: Load, images: list[Pixels], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = load("openvino", "float32")
+    genuine, seen = openvino_engine._infer, []
+
+    def infer(request: object, pixels: Pixels, *, features: bool) -> object:
+        seen.append(len(pixels))
+        return genuine(request, pixels, features=features)
+
+    monkeypatch.setattr(openvino_engine, "_infer", infer)
+    engine.run(images[:count], features=False)
+    assert seen == sizes
 
 
 class Compiler:
