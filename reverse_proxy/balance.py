@@ -117,7 +117,8 @@ def _host(
     url = urlsplit(target.url)
     port = url.port or (443 if url.scheme == "https" else 80)
     # 503 of a TorchServe that is neither full nor being emptied would be our mistake to send to.
-    full = isinstance(host, LocalHost) and observation.state == IS_READY
+    local = isinstance(host, LocalHost)
+    full = local and observation.state == IS_READY
     return fill(
         "host.conf",
         {
@@ -129,10 +130,10 @@ def _host(
             "host_header": safe(url.netloc),
             "authorization": _authorization(target),
             # An empty header is not sent.
-            "forwarded": "" if isinstance(host, LocalHost) else "yes",
+            "forwarded": "" if local else "yes",
             # Another machine's proxy has judged what its own TorchServes said.
-            "refusals": "401" if isinstance(host, LocalHost) else "401 403",
-            "faults": "403 500 507" if isinstance(host, LocalHost) else "507",
+            "refusals": "401" if local else "401 403",
+            "faults": "403 500 507" if local else "507",
             "internal_error": _internal_error(),
             "busy": "error_page 503 =429 @busy;" if full else "",
             "few": "\n            ".join(_few(configuration, host, observation)),
